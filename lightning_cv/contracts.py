@@ -1,0 +1,109 @@
+"""What do tasks, networks, data sets and callbacks know of one another? Only what stands here.
+
+A task, a network, a data set and callbacks are strangers that meet in a recipe. This file holds the keys of
+a batch, the description that a data set publishes, what a task's step returns, and the protocols that
+callbacks and tools rely on. It loads no torch: types are for the type checker only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+__all__ = ["IMAGE", "INDEX", "LABEL", "Batch", "DataInfo", "PublishesInfo", "Scored", "Stage", "StepOutput", "TrainableTask"]
+
+# A batch is a dict of tensors with these keys.
+IMAGE = "image"  # (B, C, H, W) float32, normalized, when it reaches the task
+LABEL = "label"  # (B,) int64 class index; (B, C) float32 in [0, 1] for soft or multilabel targets
+INDEX = "index"  # (B,) int64 position of each sample in its split: names samples, seeds augmentation
+
+Batch = dict[str, "Tensor"]
+
+Scored = Literal["averaged", "raw", "both"]
+
+
+class Stage(StrEnum):
+    """The part of a data set that a loader reads and a metric name starts with."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+    PREDICT = "predict"
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a data set publishes about itself, known after its `setup`.
+
+    Args:
+        class_names: one name a class, in the order of the label indices.
+        channels: C of the image tensors.
+        size_px: (H, W) of the image tensors as a task receives them.
+        mean: per-channel mean of the training split, images in [0, 1].
+        std: per-channel standard deviation of the training split, images in [0, 1].
+        multilabel: labels are (B, C) with any number of classes at once.
+    """
+
+    class_names: tuple[str, ...]
+    channels: int
+    size_px: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    multilabel: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one `step` of a task returns.
+
+    Args:
+        loss: scalar that is differentiated; a mean over the batch.
+        terms: named scalars, means over the batch, logged as `stage/name` beside `stage/loss`.
+        predictions: what the metrics of the stage take first (class scores (B, C), ...); None: no metrics.
+        targets: what they take second (labels (B,), ...).
+    """
+
+    loss: Tensor
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+    predictions: Any = None
+    targets: Any = None
+
+
+@runtime_checkable
+class PublishesInfo(Protocol):
+    """A data module that tells what it holds and what each sample is called."""
+
+    @property
+    def info(self) -> DataInfo:
+        """Description of the data; known after `setup`."""
+        ...
+
+    def sample_name(self, stage: Stage, index: int) -> str:
+        """The name of a sample for messages: its path where it is a file, else `<data set> <split> #<index>`."""
+        ...
+
+
+@runtime_checkable
+class TrainableTask(Protocol):
+    """What callbacks rely on: the network, the averaged copy (kept by `Ema`), and the metric to watch.
+
+    `averaged` is scored instead of, or beside, `network` in validation, test and prediction, as `scored` says;
+    the task saves and restores it with its checkpoint. The weights of `network` are never swapped.
+    """
+
+    network: nn.Module
+    averaged: nn.Module | None
+    scored: Scored
+    monitor: str
+    mode: Literal["min", "max"]

@@ -1,0 +1,40 @@
+"""Settings that every test shares: few threads, no network, no account, no files outside the test's folder."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+os.environ["WANDB_SILENT"] = "true"
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    skip = pytest.mark.skip(reason="needs a CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Every test works in its own empty folder, with fixed seeds and without the variables of other runs."""
+    monkeypatch.chdir(tmp_path)
+    for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_"))]:
+        monkeypatch.delenv(name)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def repository(request) -> "os.PathLike[str]":
+    """The root of the checkout: where README.md, recipes/ and Makefile are."""
+    return request.config.rootpath
