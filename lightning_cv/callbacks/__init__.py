@@ -1,0 +1,21 @@
+"""What happens beside the training step? Callbacks that every task shares."""
+
+from lightning_cv.callbacks.early_stopping import EarlyStopping
+from lightning_cv.callbacks.ema import Ema
+from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
+from lightning_cv.callbacks.learning_rate import LearningRate
+from lightning_cv.callbacks.progress import Progress
+from lightning_cv.callbacks.progress_file import ProgressFile
+from lightning_cv.callbacks.snapshot import Snapshot
+from lightning_cv.callbacks.throughput import Throughput
+
+__all__ = [
+    "EarlyStopping",
+    "Ema",
+    "LearningRate",
+    "Progress",
+    "ProgressFile",
+    "Snapshot",
+    "Throughput",
+    "skip_idle_hooks",
+]

@@ -1,0 +1,30 @@
+"""Data sets (LightningDataModules) and the transforms of training batches."""
+
+from lightning_cv.data.base import VisionData
+from lightning_cv.data.batch_transforms import KeyedTransform, RandomCrop, RandomHorizontalFlip
+from lightning_cv.data.cifar import Cifar10, Cifar100
+from lightning_cv.data.cutout import Cutout
+from lightning_cv.data.digits import Digits
+from lightning_cv.data.image_folder import ImageFolder
+from lightning_cv.data.mnist import Mnist
+from lightning_cv.data.normalization import MeanStd
+from lightning_cv.data.splits import ResidentSplit, Split
+
+__all__ = [
+    # data sets
+    "Cifar10",
+    "Cifar100",
+    "Digits",
+    "ImageFolder",
+    "Mnist",
+    # what they are made of
+    "MeanStd",
+    "ResidentSplit",
+    "Split",
+    "VisionData",
+    # transforms of training batches
+    "Cutout",
+    "KeyedTransform",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+]

@@ -1,0 +1,6 @@
+"""Losses that torch lacks or words otherwise; cross-entropy is `torch.nn.CrossEntropyLoss` as it stands."""
+
+from lightning_cv.losses.binary import BinaryCrossEntropy, binary_cross_entropy
+from lightning_cv.losses.hinge import MulticlassHinge, multiclass_hinge
+
+__all__ = ["BinaryCrossEntropy", "MulticlassHinge", "binary_cross_entropy", "multiclass_hinge"]

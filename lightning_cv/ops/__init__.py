@@ -1,0 +1,5 @@
+"""Pure functions of tensors that the other parts share."""
+
+from lightning_cv.ops.counter_random import integers, sample_keys, splitmix64, stream_keys, uniform
+
+__all__ = ["integers", "sample_keys", "splitmix64", "stream_keys", "uniform"]

@@ -1,0 +1,20 @@
+"""Learning-rate schedules, parameter groups, and the optimizers that torch lacks."""
+
+from lightning_cv.optim.groups import build_optimizer, parameter_groups
+from lightning_cv.optim.schedules import Constant, Cosine, Horizon, InverseSqrt, Linear, Schedule, Step
+from lightning_cv.optim.torch_schedule import TorchChained, TorchSchedule, TorchSequential
+
+__all__ = [
+    "Schedule",
+    "Horizon",
+    "Constant",
+    "Step",
+    "Cosine",
+    "Linear",
+    "InverseSqrt",
+    "TorchSchedule",
+    "TorchSequential",
+    "TorchChained",
+    "build_optimizer",
+    "parameter_groups",
+]

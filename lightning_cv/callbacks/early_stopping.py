@@ -1,0 +1,105 @@
+"""When does training stop because the watched metric no longer gets better?"""
+# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+
+from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
+from lightning_cv.callbacks.watched import Mode, unknown_metric, watched_metric
+from lightning_cv.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+@skip_idle_hooks
+class EarlyStopping(LightningEarlyStopping):
+    """Stops training `patience` validations after the last one that was better (catalogue row 121).
+
+    Lightning's callback, with the metric and its direction taken from the task. The count is part of the
+    checkpoint; the sanity check does not count. Without validation data it warns once and does nothing.
+
+    Args:
+        patience: validations without improvement after which training stops, at least 1.
+        monitor: metric to watch; None: the task's.
+        mode: whether less ("min") or more ("max") is better; None: the task's.
+        min_delta: smallest difference that counts as better, at least 0.
+        check_finite: stop at once when the metric is NaN or infinite.
+        stopping_threshold: stop at once when the metric is better than this; None: never.
+
+    Raises:
+        UserError: a value outside its range, or a metric that was not logged, with those that were.
+    """
+
+    def __init__(
+        self,
+        patience: int = 5,
+        monitor: str | None = None,
+        mode: Mode | None = None,
+        min_delta: float = 0.0,
+        check_finite: bool = True,
+        stopping_threshold: float | None = None,
+    ) -> None:
+        if patience < 1:
+            raise UserError(f"EarlyStopping: patience is {patience}; allowed is 1 or more")
+        if min_delta < 0:
+            raise UserError(f"EarlyStopping: min_delta is {min_delta}; allowed is 0 or more")
+        if mode not in (None, "min", "max"):
+            raise UserError(f"EarlyStopping: mode is {mode!r}; allowed are min and max")
+        super().__init__(
+            monitor=monitor or "",
+            mode=mode or "min",
+            min_delta=min_delta,
+            patience=patience,
+            check_finite=check_finite,
+            stopping_threshold=stopping_threshold,
+        )
+        self._given: tuple[str | None, Mode | None] = (monitor, mode)
+        self._validated_step = -1
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the metric and its direction from the task where the recipe gives none."""
+        monitor, mode = self._given
+        self.monitor, self.mode = watched_metric(pl_module, monitor, mode=mode, callback="EarlyStopping")
+        better_is_more = self.mode == "max"
+        self.min_delta = abs(self.min_delta) if better_is_more else -abs(self.min_delta)
+        if not torch.isfinite(self.best_score):
+            self.best_score = torch.tensor(-torch.inf if better_is_more else torch.inf)
+        super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so where there is nothing to watch."""
+        if not trainer.enable_validation and not self.monitor.startswith("train/"):
+            rank_zero_warn(
+                f"EarlyStopping does nothing: no validation data, so {self.monitor!r} is not logged."
+            )
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the epoch's validation; where training stopped short of it, there is nothing to count."""
+        fresh = self._validated_step == trainer.global_step or not trainer.enable_validation
+        if fresh and self._metric_is_known(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count a validation where these are not one an epoch."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._validated_step = trainer.global_step
+        if self._metric_is_known(trainer):
+            super().on_validation_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say why training stopped."""
+        if self.stopping_reason_message:
+            rank_zero_info(self.stopping_reason_message)
+
+    def _metric_is_known(self, trainer: Trainer) -> bool:
+        known = self.monitor in trainer.callback_metrics
+        if not known and trainer.enable_validation:
+            raise unknown_metric("EarlyStopping", self.monitor, trainer.callback_metrics)
+        return known

@@ -1,0 +1,248 @@
+"""What does a person, or another program, see of a run while it trains?"""
+# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.callbacks import ProgressBar
+
+from lightning_cv.callbacks.bar import Bar
+from lightning_cv.callbacks.curves import log_period
+from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
+from lightning_cv.callbacks.images import num_images
+from lightning_cv.callbacks.progress_file import ProgressFile
+from lightning_cv.contracts import TrainableTask
+from lightning_cv.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lightning.pytorch import LightningModule, Trainer
+
+UNPRINTED = ("lr", "throughput/")  # beginnings of the metrics that the permanent lines leave to the curves
+
+
+@skip_idle_hooks
+class Progress(ProgressBar):
+    """A bar a stage, a permanent line a validation, and `progress.jsonl` in the run's folder.
+
+    A line names the epoch (from 1 on the screen, from 0 in files), the step, the losses and the metrics;
+    `*` marks the task's monitored metric where it is the best so far. Where the output is no terminal, the
+    lines are all that is printed, without control characters. Of several devices only the first writes. The
+    fields of the file are described at `ProgressFile`; the sanity check leaves no trace in it.
+
+    Args:
+        redraws_per_s: how often the bar is redrawn at most, above 0.
+
+    Raises:
+        UserError: `redraws_per_s` is not above 0.
+    """
+
+    def __init__(self, redraws_per_s: float = 10.0) -> None:
+        if redraws_per_s <= 0:
+            raise UserError(f"Progress: redraws_per_s is {redraws_per_s}; allowed is above 0")
+        super().__init__()
+        self.redraws_per_s = redraws_per_s
+        self._enabled = True
+        self._bar: Bar | None = None
+        self._file = ProgressFile()
+        self._best: float | None = None
+        self._metrics = ""
+        self._metrics_step = -1
+
+    def enable(self) -> None:
+        """Show bars and lines."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show nothing; the file is written all the same."""
+        self._enabled = False
+        self._close()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the terminal and the run's folder; the first device alone has them."""
+        super().setup(trainer, pl_module, stage)
+        self._bar = Bar(self.redraws_per_s) if self._enabled else None
+        fast_dev_run: bool = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
+        writes = trainer.is_global_zero and not fast_dev_run
+        self._file.folder = Path(trainer.default_root_dir) if writes else None
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """Print above the bar (`self.print` of a task comes here)."""
+        if self._bar is None:
+            super().print(*args, **kwargs)
+        else:
+            self._bar.print(kwargs.get("sep", " ").join(str(item) for item in args))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, and note where training goes on from a checkpoint."""
+        if trainer.global_step == 0:
+            self._file.reset()
+            self._best = None
+        else:
+            self._write("resume", trainer)
+        self._file.start()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the epoch's bar."""
+        self._begin(f"Epoch {_epoch(trainer)}", [self.total_train_batches])
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the images, and redraw where it is time."""
+        images = num_images(batch) * trainer.world_size
+        self._file.samples_seen += images
+        bar = self._bar
+        if bar is None or not bar.live:
+            return
+        if bar.idle:  # a resume within an epoch begins none
+            self.on_train_epoch_start(trainer, pl_module)
+        if bar.advance(images):
+            bar.draw(self._metrics_text(trainer), batches=batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the epoch's bar; where there is no validation the epoch gets the permanent line."""
+        self._end()
+        if not trainer.enable_validation:
+            self._report("epoch", trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the terminal back, and write the last line."""
+        self._finish(trainer, {"status": "completed"})
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Give the terminal back, and write how training ended."""
+        status = "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed"
+        self._finish(trainer, {"status": status, "error": f"{type(exception).__name__}: {exception}"})
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the validation's bar."""
+        if trainer.sanity_checking:
+            self._begin("Sanity check", trainer.num_sanity_val_batches)
+        else:
+            self._begin("Validation", trainer.num_val_batches)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Redraw where it is time."""
+        bar = self._bar
+        if bar is not None and bar.live and bar.advance(num_images(batch) * trainer.world_size):
+            bar.draw("")
+
+    on_test_batch_end = on_validation_batch_end
+    on_predict_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the bar, and report what the validation found."""
+        self._end()
+        if not trainer.sanity_checking:
+            self._report("validation" if trainer.state.fn == "fit" else "validate", trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the test's bar."""
+        self._begin("Test", trainer.num_test_batches)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the bar, and report what the test found."""
+        self._end()
+        self._report("test", trainer, pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the prediction's bar."""
+        self._begin("Prediction", trainer.num_predict_batches)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the bar."""
+        self._end()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the terminal back."""
+        self._close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What goes on counting after a resume."""
+        return {"samples_seen": self._file.samples_seen, "time_s": self._file.time_s, "best": self._best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting where the checkpoint was written."""
+        self._file.reset(samples_seen=state_dict["samples_seen"], time_s=state_dict["time_s"])
+        self._best = state_dict["best"]
+
+    def _begin(self, name: str, batches: list[int | float]) -> None:
+        if self._bar is not None:
+            self._bar.begin(name, sum(batches))
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.end()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _finish(self, trainer: Trainer, outcome: Mapping[str, str]) -> None:
+        self._close()
+        if self._file.running:
+            self._file.stop()
+            self._write("end", trainer, outcome)
+
+    def _metrics_text(self, trainer: Trainer) -> str:
+        """The bar's metrics; reading one waits for the device, hence only after the task has flushed them."""
+        flush = trainer.global_step // max(log_period(trainer), 1)
+        if flush != self._metrics_step:
+            self._metrics_step = flush
+            self._metrics = _text(
+                {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
+            )
+        return self._metrics
+
+    def _report(self, event: str, trainer: Trainer, task: LightningModule) -> None:
+        """Write the event, and print its permanent line."""
+        metrics = self._write(event, trainer)
+        best = self._is_best(metrics, task) if event == "validation" else None
+        shown = {name: metrics[name] for name in sorted(metrics) if not name.startswith(UNPRINTED)}
+        text = f"{event}  {_text(shown)}"
+        if trainer.state.fn == "fit":
+            where = f"epoch {_epoch(trainer)}  step {trainer.global_step}"
+            text = f"{where}  {_text(shown, best)}  ({self._file.time_s:.0f} s)"
+        if self._bar is not None:
+            self._bar.print(text)
+
+    def _is_best(self, metrics: Mapping[str, float], task: LightningModule) -> str | None:
+        """The monitored metric's name where it is better than ever before."""
+        if not isinstance(task, TrainableTask) or task.monitor not in metrics:
+            return None
+        value = metrics[task.monitor]
+        sign = 1 if task.mode == "max" else -1
+        if self._best is None or sign * value > sign * self._best:
+            self._best = value
+            return task.monitor
+        return None
+
+    def _write(
+        self, event: str, trainer: Trainer, outcome: Mapping[str, str] | None = None
+    ) -> dict[str, float]:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        epoch, step = trainer.current_epoch, trainer.global_step
+        self._file.append(event, epoch=epoch, step=step, metrics=metrics, outcome=outcome or {})
+        return metrics
+
+
+def _epoch(trainer: Trainer) -> str:
+    """The epoch as people count, with the number of them where it is known."""
+    known = trainer.max_epochs is not None and trainer.max_epochs > 0
+    return f"{trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
+
+
+def _text(metrics: Mapping[str, float], best: str | None = None) -> str:
+    return "  ".join(f"{name} {value:.4g}{' *' if name == best else ''}" for name, value in metrics.items())

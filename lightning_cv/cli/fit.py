@@ -1,0 +1,17 @@
+"""How is a recipe trained from the command line?"""
+
+from collections.abc import Sequence
+
+from lightning_cv.cli.program import run_verb
+
+SUMMARY = "Train the recipe: write a run folder with the resolved recipe, snapshots, curves and provenance."
+EXAMPLES = (
+    "lightning-cv fit digits_resnet --test",
+    "lightning-cv fit digits_resnet --trainer.max_epochs=3 --model.init_args.optimizer.init_args.lr=0.01",
+    "lightning-cv fit my_recipe.yaml --config faster.yaml --seed 7",
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb on the rest of its command line; returns the exit status."""
+    return run_verb("fit", arguments, summary=SUMMARY, examples=EXAMPLES)

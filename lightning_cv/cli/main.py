@@ -1,0 +1,93 @@
+"""Which verb was asked for, and how does a user's mistake become one line?
+
+Nothing heavy is loaded here: the verb's module is imported when the verb is known, and it loads torch when
+a run starts.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lightning_cv import __version__
+from lightning_cv.errors import UserError
+
+# verb: (module that holds `run(arguments) -> exit status`, one line)
+VERBS = {
+    "fit": ("lightning_cv.cli.fit", "train a recipe"),
+    "validate": ("lightning_cv.cli.validate", "score a checkpoint on the validation split"),
+    "test": ("lightning_cv.cli.test", "score a checkpoint on the test split"),
+    "predict": ("lightning_cv.cli.predict", "write what a checkpoint predicts"),
+    "recipes": ("lightning_cv.cli.recipes", "list the shipped recipes, show one, copy one"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status.
+
+    A user's mistake is one line on stderr and status 2; `--traceback` anywhere on the line also shows
+    where it arose.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    with_traceback = "--traceback" in arguments
+    try:
+        status = _dispatch([argument for argument in arguments if argument != "--traceback"])
+        sys.stdout.flush()
+    except UserError as error:
+        if with_traceback:
+            import traceback
+
+            traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        if not _reader_has_left():
+            raise
+        return 0
+    return status
+
+
+def _dispatch(arguments: list[str]) -> int:
+    verb, *rest = arguments or ["--help"]
+    if verb in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if verb == "--version":
+        print(f"lightning-cv {__version__}")
+        return 0
+    if verb not in VERBS:
+        from lightning_cv.recipe.suggest import hint
+
+        raise UserError(f"{verb} is not a verb of lightning-cv{hint(verb, VERBS)}")
+    module = importlib.import_module(VERBS[verb][0])
+    status: int = module.run(rest)
+    return status
+
+
+def help_text() -> str:
+    """What `lightning-cv --help` prints."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {summary}" for verb, (_, summary) in VERBS.items())
+    return f"""\
+usage: lightning-cv VERB [...]
+
+{verbs}
+
+lightning-cv VERB --help tells more; --version; --traceback shows where an error arose.
+
+examples:
+  lightning-cv fit digits_resnet
+  lightning-cv recipes copy digits_resnet my_recipe.yaml"""
+
+
+def _reader_has_left() -> bool:
+    """Whether the pipe that stdout writes to is closed, as by `| head`; if so, nothing more is written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

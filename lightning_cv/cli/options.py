@@ -1,0 +1,162 @@
+"""What do the options on the command line of a run say?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from lightning_cv.errors import UserError
+from lightning_cv.recipe.compose import TOP_LEVEL
+from lightning_cv.recipe.request import Verb
+from lightning_cv.recipe.suggest import hint
+
+SCORING: tuple[Verb, ...] = ("validate", "test", "predict")
+RUNS: tuple[Verb, ...] = ("fit", *SCORING)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option.
+
+    Args:
+        name: as written, e.g. `--seed`.
+        value: what stands for its value in the help; empty for a switch.
+        text: one line for the help.
+        verbs: where it may stand.
+    """
+
+    name: str
+    value: str
+    text: str
+    verbs: tuple[Verb, ...] = RUNS
+
+
+OPTIONS = (
+    Option("--config", "FILE", "-c; a further recipe, merged over what stands before it; repeatable"),
+    Option("--KEY.PATH", "VALUE", "override one value of the recipe, e.g. --trainer.max_epochs=3"),
+    Option("--seed", "N", "the same as --seed_everything=N"),
+    Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one", SCORING),
+    Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),
+    Option("--test", "", "afterwards score the best snapshot on the test split", ("fit",)),
+    Option("--name", "NAME", "name of the run (default: the recipe's)"),
+    Option("--runs-dir", "DIR", "folder of all runs (default: runs)"),
+    Option("--run-dir", "DIR", "folder of this run (default: <runs-dir>/<name>/<run id>)"),
+    Option("--allow-code", "PACKAGE", "a package of yours that the recipe may name; repeatable"),
+    Option("--print_config", "", "print the complete recipe and end"),
+    Option("--trainer.help", "", "list every option of the Trainer (also --model.help CLASS, --data.help CLASS)"),
+    Option("--help", "", "-h; this text"),
+)
+
+_SHORT = {"-c": "--config", "-h": "--help"}
+_HELPS = ("--trainer.help", "--model.help", "--data.help")
+
+
+@dataclass
+class Line:
+    """A command line, taken apart.
+
+    Args:
+        recipes: names or files of recipes in their order: the positional one first.
+        overrides: dotted path and YAML text.
+        settings: value of each option that has one; of a switch an empty string.
+        allow_code: packages that the recipe may name.
+        help_on: `model`, `data` or `trainer` if its options are asked for, and a class path or empty text.
+    """
+
+    recipes: list[str] = field(default_factory=list)
+    overrides: list[tuple[str, str]] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    allow_code: list[str] = field(default_factory=list)
+    help_on: tuple[str, str] | None = None
+
+
+def read_line(verb: Verb, arguments: Sequence[str]) -> Line:
+    """Take a command line apart. No option may be abbreviated.
+
+    Raises:
+        UserError: an unknown option, one of another verb, one without its value, or two recipes.
+    """
+    line = Line()
+    positional: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-") or argument == "-":
+            positional.append(argument)
+            continue
+        name, given, text = argument.partition("=")
+        name = _SHORT.get(name, name)
+        if name in _HELPS:
+            follows = not given and name != "--trainer.help" and rest and not rest[0].startswith("-")
+            line.help_on = (name[2:].partition(".")[0], rest.pop(0) if follows else text)
+            continue
+        option = None if "." in name or name[2:] in TOP_LEVEL else _find_option(verb, name)
+        if option is not None and not option.value:
+            if given:
+                raise UserError(f"{option.name} takes no value, got {text:.60}")
+            line.settings[option.name] = ""
+            continue
+        value = text if given else _next(rest, name)
+        _store(line, option, name, value)
+    if len(positional) > 1:
+        raise UserError(
+            f"{positional[1]}: a second recipe after {positional[0]}; merge it with --config {positional[1]}"
+        )
+    line.recipes[:0] = positional
+    return line
+
+
+def help_text(verb: Verb, summary: str, examples: Iterable[str]) -> str:
+    """What `lightning-cv VERB --help` prints."""
+    options = [option for option in OPTIONS if verb in option.verbs]
+    heads = [f"{option.name} {option.value}".rstrip() for option in options]
+    width = max(map(len, heads))
+    lines = [f"  {head:<{width}}  {option.text}" for head, option in zip(heads, options, strict=True)]
+    return "\n".join(
+        [
+            f"usage: lightning-cv {verb} [RECIPE] [options]",
+            "",
+            summary,
+            "",
+            "RECIPE is a file or the name of a shipped recipe (lightning-cv recipes lists them).",
+            "",
+            "options:",
+            *lines,
+            "",
+            "Every option of Lightning's Trainer is a key of the recipe: --trainer.<option>=...; list them",
+            "with --trainer.help. A VALUE is read as YAML; null switches off what the recipe states.",
+            "",
+            "examples:",
+            *(f"  {example}" for example in examples),
+        ]
+    )
+
+
+def _find_option(verb: Verb, name: str) -> Option:
+    spelled = name.replace("_", "-")
+    for option in OPTIONS:
+        if option.name.replace("_", "-") == spelled:
+            if verb not in option.verbs:
+                raise UserError(f"{name} is an option of {', '.join(option.verbs)}, not of {verb}")
+            return option
+    known = [option.name for option in OPTIONS if verb in option.verbs and "." not in option.name]
+    raise UserError(f"{name} is not an option of {verb}{hint(name, [*known, *(f'--{key}' for key in TOP_LEVEL)])}")
+
+
+def _next(rest: list[str], name: str) -> str:
+    if not rest or rest[0].startswith("--"):
+        raise UserError(f"{name} needs a value: {name}=VALUE")
+    return rest.pop(0)
+
+
+def _store(line: Line, option: Option | None, name: str, value: str) -> None:
+    if option is None:
+        if not name.startswith("--"):
+            raise UserError(f"{name} is not an option; overrides are written --KEY.PATH=VALUE")
+        line.overrides.append((name[2:], value))
+    elif option.name == "--config":
+        line.recipes.append(value)
+    elif option.name == "--allow-code":
+        line.allow_code.append(value)
+    elif option.name == "--seed":
+        line.overrides.append(("seed_everything", value))
+    else:
+        line.settings[option.name] = value

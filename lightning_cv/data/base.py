@@ -1,0 +1,249 @@
+"""What do all data sets share, so that the author of one only has to load it?"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import nn
+
+from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
+from lightning_cv.data.augmentation import BatchAugmentation, check_batch_transforms
+from lightning_cv.data.mixing import is_mixing, tell_num_classes
+from lightning_cv.data.normalization import MeanStd, Normalizer, checked
+from lightning_cv.data.probe import describe, measure_split
+from lightning_cv.data.resident import ResidentLoader
+from lightning_cv.data.sampler import EpochSampler, OrderedBatches, ShuffledBatches, check_batch_size
+from lightning_cv.data.splits import ResidentSplit, Split
+from lightning_cv.data.workers import WorkerLoader, Workers
+from lightning_cv.errors import UserError
+
+Loader = ResidentLoader | WorkerLoader
+
+
+class VisionData(LightningDataModule, ABC):
+    """Loaders, normalization and augmentation around the splits that a subclass loads.
+
+    An author writes `load(stage)`, and `prepare_data()` where something must be downloaded first.
+
+    Args:
+        batch_size: samples a step over all devices together; a multiple of the number of devices.
+        num_workers: processes that read images for each device; 0 reads in the training process. Images that
+            are held in memory and have no train_transform or eval_transform need none.
+        normalize: true: by the mean and standard deviation of the training images (un-augmented; of 10,000 of
+            them, drawn by split_seed, where there are more and they are read from files). A mean and std: by
+            these. false: images are only scaled to [0, 1].
+        train_transform: applied to each training image, a torchvision v2 transform of uint8 images; several
+            as v2.Compose or torch.nn.Sequential.
+        eval_transform: the same for validation, test and prediction.
+        batch_transforms: applied in this order to whole training batches on the device, with a draw for each
+            sample: RandomHorizontalFlip, RandomCrop and Cutout of lightning_cv.data, v2.MixUp, v2.CutMix.
+        drop_last: leave out the last training batch if it is smaller than the others.
+        split_seed: decides which samples are held out, apart from the run's seed.
+        shuffle_seed: decides the order and the augmentation; null: the run's seed.
+        keep_on_device: hold the images of a data set that fits there in the memory of the accelerator.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        normalize: bool | MeanStd = True,
+        train_transform: nn.Module | None = None,
+        eval_transform: nn.Module | None = None,
+        batch_transforms: list[nn.Module] | None = None,
+        drop_last: bool = False,
+        split_seed: int = 0,
+        shuffle_seed: int | None = None,
+        keep_on_device: bool = False,
+    ) -> None:
+        super().__init__()
+        check_batch_transforms(batch_transforms or [])
+        # A device may get no batch of a split that has fewer samples than there are devices.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.normalize = normalize
+        self.train_transform = train_transform
+        self.eval_transform = eval_transform
+        self.batch_transforms = batch_transforms or []
+        self.drop_last = drop_last
+        self.split_seed = split_seed
+        self.shuffle_seed = shuffle_seed
+        self.keep_on_device = keep_on_device
+        self.on_corrupt: Literal["error", "skip"] = "error"
+        self._splits: dict[Stage, Split] = {}
+        self._info: DataInfo | None = None
+        self._run_seed = 0
+        self._train_sampler: EpochSampler | None = None
+        self._normalizer: Normalizer | None = None
+        self._augmentation: BatchAugmentation | None = None
+        self._first_index = 0
+        self._image_dtype = torch.float32
+
+    @abstractmethod
+    def load(self, stage: Stage) -> Split:
+        """Read one split: resident tensors (`ResidentSplit`), or a map-style data set (`Split`).
+
+        Called once a stage, on every process. Training, validation and test splits are disjoint.
+
+        Raises:
+            UserError: a file or folder that is missing or wrong.
+        """
+
+    def split(self, stage: Stage) -> Split:
+        """The samples of a stage, loaded when first asked for."""
+        if stage not in self._splits:
+            self._splits[stage] = self.load(stage)
+        return self._splits[stage]
+
+    @property
+    def info(self) -> DataInfo:
+        """Description of the data; known after `setup`."""
+        assert self._info is not None, "info is known after setup()"
+        return self._info
+
+    def sample_name(self, stage: Stage, index: int) -> str:
+        """The name of a sample for messages: its path where it is a file."""
+        return self.split(stage).name(index)
+
+    def setup(self, stage: str) -> None:
+        """Load what the stage ("fit", "validate", "test", "predict") needs and describe it."""
+        trainer = self.trainer
+        check_batch_size(self.batch_size, trainer.world_size if trainer else 1)
+        for part in _STAGES[stage]:
+            self.split(part)
+        seed = torch.initial_seed() if self.shuffle_seed is None else self.shuffle_seed
+        self._run_seed = trainer.strategy.broadcast(seed) if trainer else seed
+        if trainer:
+            # What 16-bit and 64-bit training make of a float input.
+            example = torch.zeros(1, dtype=torch.float32)
+            self._image_dtype = trainer.precision_plugin.convert_input(example).dtype
+        if self._info is None:
+            self._describe(_STAGES[stage][0])
+
+    def train_dataloader(self) -> Loader:
+        """Shuffled batches; each device gets its share, and as many as every other."""
+        split = self.split(Stage.TRAIN)
+        sampler = ShuffledBatches(
+            len(split),
+            self.batch_size,
+            seed=self._run_seed,
+            drop_last=self.drop_last,
+            # The Trainer's overfit_batches asks for the same batches every epoch.
+            reshuffle=not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+        )
+        if not sampler.global_batches(1):
+            raise UserError(
+                f"data.init_args.batch_size: {self.batch_size} given with drop_last, "
+                f"allowed: up to the {len(split)} training samples"
+            )
+        self._train_sampler = sampler
+        self._augmentation = self._make_augmentation(len(split))
+        return self._loader(split, sampler, self.train_transform)
+
+    def val_dataloader(self) -> Loader:
+        """Every validation sample once, un-augmented, in order."""
+        return self._evaluation_loader(Stage.VAL)
+
+    def test_dataloader(self) -> Loader:
+        """Every test sample once, un-augmented, in order."""
+        return self._evaluation_loader(Stage.TEST)
+
+    def predict_dataloader(self) -> Loader:
+        """Every sample to predict once, un-augmented, in order."""
+        return self._evaluation_loader(Stage.PREDICT)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Move each tensor without waiting (Lightning's own walk through the batch costs more than that)."""
+        # Read here, since on the device it would wait for all work under way.
+        self._first_index = int(batch[INDEX][0])
+        if device.type == "cpu":
+            return batch
+        return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        """Make float, normalized images of the uint8 ones; in training, augment them."""
+        if self._augmentation is not None and self.trainer is not None and self.trainer.training:
+            assert self._train_sampler is not None
+            batch = self._augmentation(batch, self._train_sampler.epoch, self._first_index)
+        else:
+            assert self._normalizer is not None, "setup() comes before the first batch"
+            batch = {**batch, IMAGE: self._normalizer(batch[IMAGE])}
+        if self._image_dtype != torch.float32:
+            batch[IMAGE] = batch[IMAGE].to(self._image_dtype)
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The statistics that a trained network expects its images to be normalized with."""
+        return {"mean": list(self.info.mean), "std": list(self.info.std)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Normalize as in the training that wrote the checkpoint, unless the recipe states the statistics."""
+        if self.normalize is True:
+            self._set_statistics(MeanStd(state_dict["mean"], state_dict["std"]))
+
+    def _describe(self, stage: Stage) -> None:
+        self._info = describe(self.split(stage), self.eval_transform)
+        self._set_statistics(self._statistics(self._info.channels))
+        for transform in self.batch_transforms:
+            if is_mixing(transform):
+                tell_num_classes(transform, self._info.num_classes)
+
+    def _statistics(self, channels: int) -> MeanStd:
+        if isinstance(self.normalize, MeanStd):
+            return checked(self.normalize, channels)
+        if not self.normalize:
+            return MeanStd([0.0] * channels, [1.0] * channels)
+        return measure_split(
+            self.split(Stage.TRAIN),
+            self.eval_transform,
+            workers=Workers(self.num_workers),
+            seed=self.split_seed,
+            on_corrupt=self.on_corrupt,
+        )
+
+    def _set_statistics(self, statistics: MeanStd) -> None:
+        self._info = replace(self.info, mean=tuple(statistics.mean), std=tuple(statistics.std))
+        self._normalizer = Normalizer(statistics)
+        self._augmentation = None
+
+    def _make_augmentation(self, num_samples: int) -> BatchAugmentation | None:
+        assert self._normalizer is not None, "setup() comes before the loaders"
+        if not self.batch_transforms:
+            return None
+        return BatchAugmentation(
+            self.batch_transforms, self._normalizer, seed=self._run_seed, num_samples=num_samples
+        )
+
+    def _evaluation_loader(self, stage: Stage) -> Loader:
+        split = self.split(stage)
+        return self._loader(split, OrderedBatches(len(split), self.batch_size), self.eval_transform)
+
+    def _loader(self, split: Split, sampler: EpochSampler, transform: nn.Module | None) -> Loader:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        pin_memory = device.type == "cuda"
+        if isinstance(split, ResidentSplit) and transform is None:
+            kept_on = device if self.keep_on_device else torch.device("cpu")
+            return ResidentLoader(
+                split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu"
+            )
+        return WorkerLoader(
+            split,
+            sampler,
+            transform=transform,
+            seed=self._run_seed,
+            workers=Workers(self.num_workers, pin_memory),
+            on_corrupt=self.on_corrupt,
+        )
+
+
+_STAGES: dict[str, Sequence[Stage]] = {
+    "fit": (Stage.TRAIN, Stage.VAL),
+    "validate": (Stage.VAL,),
+    "test": (Stage.TEST,),
+    "predict": (Stage.PREDICT,),
+}

@@ -1,0 +1,178 @@
+"""Which samples does this device get in each step, and in which order?
+
+The order is a pure function of (seed, epoch): the batch of step k is made of fixed positions of that order,
+whatever the number of devices and workers, and each device takes its contiguous share of it. `batch_size` is
+therefore the number of samples that all devices together use in one step.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lightning_cv.errors import UserError
+from lightning_cv.ops.counter_random import sample_keys
+
+Bounds = tuple[int, int]  # first position and one past the last, in the order of the epoch
+
+
+class EpochSampler(ABC):
+    """Yields the (b,) int64 indices of each batch of this device; rank and devices are read when it is asked.
+
+    Args:
+        num_samples: N, how many samples the split has.
+        batch_size: B, samples a step over all devices; a multiple of the number of devices.
+
+    Attributes:
+        epoch: number of the pass over the data, from 0.
+        start_batch: the next iteration starts at this batch; every one after it starts at 0 again.
+    """
+
+    def __init__(self, num_samples: int, batch_size: int) -> None:
+        if batch_size < 1:
+            raise UserError(f"data.init_args.batch_size: {batch_size} given, allowed: 1 or more")
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.epoch = 0
+        self.start_batch = 0
+
+    @property
+    def sampler(self) -> "EpochSampler":
+        """Itself: Lightning looks for `set_epoch` on a loader's `batch_sampler.sampler`."""
+        return self
+
+    @abstractmethod
+    def set_epoch(self, epoch: int) -> None:
+        """Take the order of another epoch; Lightning calls it before each one."""
+
+    @abstractmethod
+    def order(self) -> Tensor:
+        """(N,) int64: the samples in the order of this epoch."""
+
+    @abstractmethod
+    def global_batches(self, num_devices: int) -> list[Bounds]:
+        """What all devices together take in each step, as bounds in `order`."""
+
+    def shares(self) -> list[Bounds]:
+        """What this device takes in each step, as bounds in `order`; a step without any is left out."""
+        rank, num_devices = rank_and_devices()
+        check_batch_size(self.batch_size, num_devices)
+        shares = [share(bounds, rank, num_devices) for bounds in self.global_batches(num_devices)]
+        return [(start, stop) for start, stop in shares if start < stop]
+
+    def upcoming(self) -> list[Bounds]:
+        """The shares from `start_batch` on, which is used up by this."""
+        first, self.start_batch = self.start_batch, 0
+        return self.shares()[first:]
+
+    def __len__(self) -> int:
+        return len(self.shares())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        order = self.order()
+        for start, stop in self.upcoming():
+            yield order[start:stop]
+
+
+class ShuffledBatches(EpochSampler):
+    """Training batches: a new order each epoch, and the same number of steps on every device.
+
+    The last batch may be smaller. It is shared as evenly as possible, and left out where a device would get
+    nothing of it.
+
+    Args:
+        num_samples: N, how many samples the split has.
+        batch_size: B, samples a step over all devices.
+        seed: with the epoch, gives the order.
+        drop_last: leave out the last batch if it is smaller than the others.
+        reshuffle: a new order each epoch; else the order of epoch 0 always.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        *,
+        seed: int,
+        drop_last: bool = False,
+        reshuffle: bool = True,
+    ) -> None:
+        super().__init__(num_samples, batch_size)
+        self.seed = seed
+        self.drop_last = drop_last
+        self.reshuffle = reshuffle
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffle as in `epoch` from the next iteration on."""
+        if self.reshuffle and epoch != self.epoch:
+            self.epoch = epoch
+            self.start_batch = 0
+
+    def order(self) -> Tensor:
+        """A permutation drawn from (seed, epoch)."""
+        key = sample_keys(self.seed, self.epoch, torch.tensor([-1]))
+        generator = torch.Generator().manual_seed(int(key))
+        return torch.randperm(self.num_samples, generator=generator)
+
+    def global_batches(self, num_devices: int) -> list[Bounds]:
+        """Positions k B to (k + 1) B for step k."""
+        smallest = self.batch_size if self.drop_last else num_devices
+        batches = _consecutive(self.num_samples, self.batch_size)
+        return [(start, stop) for start, stop in batches if stop - start >= smallest]
+
+
+class OrderedBatches(EpochSampler):
+    """Evaluation batches: every sample exactly once over all devices, in the order of the split.
+
+    A last batch with fewer samples than devices joins the one before it, so that all devices take the same
+    number of steps (under DDP each step synchronizes the buffers of the network). Only a split with fewer
+    samples than devices leaves some of them without any batch.
+    """
+
+    def set_epoch(self, epoch: int) -> None:
+        """Evaluation does not depend on the epoch."""
+
+    def order(self) -> Tensor:
+        """0 ... N - 1."""
+        return torch.arange(self.num_samples)
+
+    def global_batches(self, num_devices: int) -> list[Bounds]:
+        """Positions k B to (k + 1) B for step k; the last step may have up to B + devices - 1."""
+        batches = _consecutive(self.num_samples, self.batch_size)
+        if len(batches) > 1 and batches[-1][1] - batches[-1][0] < num_devices:
+            batches[-2:] = [(batches[-2][0], batches[-1][1])]
+        return batches
+
+
+def share(bounds: Bounds, rank: int, num_devices: int) -> Bounds:
+    """The contiguous part of `bounds` that belongs to `rank`; the parts differ by at most one sample."""
+    start, stop = bounds
+    size = stop - start
+    return start + size * rank // num_devices, start + size * (rank + 1) // num_devices
+
+
+def check_batch_size(batch_size: int, num_devices: int) -> None:
+    """Refuse a batch that the devices cannot share evenly.
+
+    Raises:
+        UserError: `num_devices` does not divide `batch_size`.
+    """
+    if batch_size % num_devices:
+        raise UserError(
+            f"data.init_args.batch_size: {batch_size} given for {num_devices} devices together, "
+            f"allowed: multiples of {num_devices}"
+        )
+
+
+def rank_and_devices() -> tuple[int, int]:
+    """This process's rank and how many processes train together; (0, 1) outside distributed training."""
+    distributed = torch.distributed
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
+
+
+def _consecutive(num_samples: int, batch_size: int) -> list[Bounds]:
+    starts = range(0, num_samples, batch_size)
+    return [(start, min(start + batch_size, num_samples)) for start in starts]

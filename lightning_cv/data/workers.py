@@ -1,0 +1,188 @@
+"""How are batches read and transformed sample by sample, the same for any number of workers?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_cv.contracts import IMAGE, INDEX, LABEL, Batch
+from lightning_cv.data.faults import Fault, FaultReport
+from lightning_cv.data.sampler import EpochSampler
+from lightning_cv.data.seeding import borrowed_cpu_generator
+from lightning_cv.data.splits import Split, UnreadableImageError
+from lightning_cv.errors import UserError
+from lightning_cv.ops.counter_random import sample_keys
+
+Request = tuple[Tensor, list[int]]  # (b,) indices, and a key for each
+
+
+class ReadBatch(NamedTuple):
+    """What a worker sends back: the batch, and what could not be read (a tuple, so that torch can pin it)."""
+
+    batch: Batch
+    faults: list[Fault]
+
+
+class WorkerLoader:
+    """Reads a batch in one worker: each image, its transform, and the stack of them.
+
+    Each sample's transform draws from torch's CPU generator, seeded with (seed, epoch, index), so that
+    neither the number of workers nor the number of devices changes what comes out. Lightning leaves this
+    loader alone, since it is no torch `DataLoader`.
+
+    Args:
+        split: what is read.
+        batch_sampler: decides the batches of this device.
+        transform: applied to each uint8 image (C, H, W); gives uint8 (C, H', W'), one size for all.
+        seed: of the transform's draws.
+        workers: how many processes read, and whether into page-locked memory.
+        on_corrupt: whether an image that cannot be read ends the run or is left out.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_sampler: EpochSampler,
+        *,
+        transform: nn.Module | None,
+        seed: int,
+        workers: "Workers",
+        on_corrupt: Literal["error", "skip"] = "error",
+    ) -> None:
+        self.batch_sampler = batch_sampler
+        self._report = FaultReport(on_corrupt)
+        self._loader: DataLoader[ReadBatch] = DataLoader(
+            _BatchReader(split, transform),
+            sampler=_KeyedRequests(batch_sampler, seed),
+            batch_size=None,
+            collate_fn=_unchanged,
+            num_workers=workers.num_workers,
+            persistent_workers=workers.num_workers > 0,
+            pin_memory=workers.pin_memory,
+            # Else each epoch would take a draw from the global generator, which weights and dropout use.
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches of {image: (b, C, H, W) uint8, label where there is one, index: (b,) int64}.
+
+        Raises:
+            UserError: an image that cannot be read (unless it is to be left out), a batch with none that can,
+                a transform that fails, images of different sizes.
+        """
+        # The body runs at the first batch only, after Lightning has set the epoch.
+        try:
+            for read in self._loader:
+                self._report.add(read.faults, num_read=len(read.batch.get(INDEX, ())))
+                yield read.batch
+        finally:
+            self._report.close()
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Who reads: `num_workers` processes (0: this one), into page-locked memory if `pin_memory`."""
+
+    num_workers: int = 0
+    pin_memory: bool = False
+
+
+def read_sample(split: Split, index: int, transform: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+    """One transformed image, uint8 (C, H, W), and its label.
+
+    Raises:
+        UnreadableImageError: the file cannot be decoded.
+        UserError: the transform fails, or gives something else than uint8.
+    """
+    image, label = split[index]
+    if transform is None:
+        return image, label
+    try:
+        transformed: Tensor = transform(image)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"data.init_args: a transform fails on {split.name(index)}, {list(image.shape)}: "
+            f"{_one_line(error)}"
+        ) from error
+    if transformed.dtype != torch.uint8:
+        raise UserError(
+            f"data.init_args: a transform gives {transformed.dtype} images, allowed: torch.uint8 (scaling "
+            "and normalization follow on the device, see data.init_args.normalize)"
+        )
+    return transformed, label
+
+
+class _KeyedRequests:
+    """What is asked of the workers: each batch's indices with a key for each sample."""
+
+    def __init__(self, batch_sampler: EpochSampler, seed: int) -> None:
+        self.batch_sampler = batch_sampler
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[Request]:
+        for index in self.batch_sampler:
+            yield index, sample_keys(self.seed, self.batch_sampler.epoch, index).tolist()
+
+
+class _BatchReader(Dataset[ReadBatch]):
+    """Reads whole batches; a bad image raises nothing, since that would end a worker with a traceback."""
+
+    def __init__(self, split: Split, transform: nn.Module | None) -> None:
+        self.split = split
+        self.transform = transform
+
+    def __getitem__(self, request: Request) -> ReadBatch:
+        indices, keys = request
+        samples, faults = [], []
+        with borrowed_cpu_generator() as generator:
+            for index, key in zip(indices.tolist(), keys, strict=True):
+                generator.manual_seed(key)
+                try:
+                    samples.append((index, *read_sample(self.split, index, self.transform)))
+                except UnreadableImageError as error:
+                    faults.append(Fault(str(error), skippable=True))
+                except UserError as error:
+                    faults.append(Fault(str(error), skippable=False))
+        sizes = {tuple(image.shape): index for index, image, _ in samples}
+        if len(sizes) > 1:
+            faults.append(self._size_fault(sizes))
+            samples = []
+        return ReadBatch(_stack(samples), faults)
+
+    def _size_fault(self, sizes: dict[tuple[int, ...], int]) -> Fault:
+        (shape_a, index_a), (shape_b, index_b) = list(sizes.items())[:2]
+        shapes = (
+            f"{self.split.name(index_a)} is {list(shape_a)}, {self.split.name(index_b)} is {list(shape_b)}"
+        )
+        return Fault(
+            f"images of one batch have different sizes (C, H, W): {shapes}; set data.init_args.size_px, or "
+            "transforms that give one size",
+            skippable=False,
+        )
+
+
+def _stack(samples: list[tuple[int, Tensor, Tensor | None]]) -> Batch:
+    if not samples:
+        return {}
+    indices, images, labels = zip(*samples, strict=True)
+    batch = {IMAGE: torch.stack(images), INDEX: torch.tensor(indices)}
+    if labels[0] is not None:
+        batch[LABEL] = torch.stack(labels)
+    return batch
+
+
+def _unchanged(read: Any) -> Any:
+    return read
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

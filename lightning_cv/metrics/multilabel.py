@@ -1,0 +1,67 @@
+"""Which numbers tell how well independent label scores fit?"""
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import MultilabelAveragePrecision
+
+from lightning_cv.metrics.mean import wide_dtype
+
+
+class MultilabelScores(Metric):
+    """Micro accuracy, exact match and macro F1 at the threshold 0.5 of each label's probability.
+
+    A label counts as present from a target of 0.5 on. F1 of a label that is neither present nor predicted
+    anywhere counts as 0, as in scikit-learn.
+
+    Args:
+        num_labels: number of labels C.
+    """
+
+    full_state_update = False
+    count: Tensor
+    exact: Tensor
+    outcomes: Tensor
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__()
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("exact", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        # One row each, by label: true positives, predicted ones, present ones, wrong ones.
+        self.add_state("outcomes", torch.zeros(4, num_labels, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, scores: Tensor, targets: Tensor) -> None:
+        """Add a batch of scores (B, C) and targets (B, C) in [0, 1]."""
+        predicted, present = scores.detach() > 0, targets >= 0.5
+        wrong = predicted != present
+        self.count += len(scores)
+        self.exact += (~wrong).all(1).sum()
+        self.outcomes += torch.stack([predicted & present, predicted, present, wrong]).sum(1)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return float32 scalars in [0, 1]: `accuracy`, `exact_match`, `f1`."""
+        true_positives, predicted, present, wrong = self.outcomes.to(wide_dtype())
+        f1 = 2 * true_positives / (predicted + present).clamp(min=1)
+        return {
+            "accuracy": (1 - wrong.mean() / self.count).float(),
+            "exact_match": (self.exact / self.count).float(),
+            "f1": f1.mean().float(),
+        }
+
+
+class MultilabelPrecision(MultilabelAveragePrecision):
+    """Mean over labels of the area under the precision-recall curve, exact: it keeps all scores.
+
+    torchmetrics applies the sigmoid only to a batch that has a score outside [0, 1]: here always. Labels that
+    are never present are left out of the mean.
+
+    Args:
+        num_labels: number of labels C.
+    """
+
+    def __init__(self, num_labels: int) -> None:
+        super().__init__(num_labels, average="macro", validate_args=False)
+
+    def update(self, scores: Tensor, targets: Tensor) -> None:
+        """Add a batch of scores (B, C) and targets (B, C) in [0, 1]."""
+        super().update(scores.detach().float().sigmoid(), (targets >= 0.5).long())

@@ -1,0 +1,53 @@
+"""What did the user ask for, as plain data that the command line hands to the run?"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lightning_cv.recipe.compose import Composed
+
+Verb = Literal["fit", "validate", "test", "predict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """One run.
+
+    Args:
+        verb: what to do.
+        composed: the recipe, with overrides applied.
+        name: of the run's parent folder and of the run in the tracker; the recipe's file name unless given.
+        runs_dir: folder of all runs.
+        run_dir: the folder of this run; None: a new one, `<runs_dir>/<name>/<run id>`.
+        checkpoint: a checkpoint or the folder of a run; for `fit` the one to go on from.
+        test_after_fit: for `fit`: score the best snapshot on the test split afterwards.
+        allow_code: packages beyond the usual ones that the recipe may name.
+        print_config: print the complete recipe and end.
+        images: for `predict`: a picture or a folder of pictures in place of the recipe's data.
+    """
+
+    verb: Verb
+    composed: Composed
+    name: str
+    runs_dir: Path = Path("runs")
+    run_dir: Path | None = None
+    checkpoint: Path | None = None
+    test_after_fit: bool = False
+    allow_code: tuple[str, ...] = ()
+    print_config: bool = False
+    images: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsRequest:
+    """A question about options: of the Trainer, or of a class that a recipe may name.
+
+    Args:
+        subject: the key of the recipe that is asked about.
+        class_path: the class; None: what can stand there.
+        allow_code: packages beyond the usual ones that may be named.
+    """
+
+    subject: Literal["trainer", "model", "data"]
+    class_path: str | None = None
+    allow_code: tuple[str, ...] = ()

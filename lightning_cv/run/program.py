@@ -1,0 +1,166 @@
+"""What happens between a command line and its result, for fit, validate, test and predict?"""
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import yaml
+
+from lightning_cv.contracts import PublishesInfo, TrainableTask
+from lightning_cv.errors import UserError
+from lightning_cv.recipe.compose import Composed
+from lightning_cv.recipe.imports import allowed_roots
+from lightning_cv.recipe.request import RunRequest
+from lightning_cv.run.check import check, restrict_imports
+from lightning_cv.run.checkpoints import find_checkpoint, run_of
+from lightning_cv.run.cli import RecipeCLI
+from lightning_cv.run.folder import RunFolder, create_run_folder, forget_run_folder, open_run_folder, write_provenance
+from lightning_cv.run.parse_errors import explain
+from lightning_cv.run.predictions import write_predictions
+from lightning_cv.run.result import print_result
+from lightning_cv.tasks import VisionTask
+
+# What a recipe gets if it does not name them: no run without a record and a snapshot.
+DEFAULT_CALLBACKS: dict[str, Any] = {
+    "snapshot": {"class_path": "lightning_cv.callbacks.Snapshot"},
+    "progress": {"class_path": "lightning_cv.callbacks.Progress"},
+}
+
+
+def execute(request: RunRequest) -> int:
+    """Run one verb on a composed recipe; returns the exit status.
+
+    Raises:
+        UserError: anything in the request that a user can mend, in one line.
+    """
+    try:
+        return _fit(request) if request.verb == "fit" else _score(request)
+    finally:
+        forget_run_folder()
+
+
+def check_recipe(composed: Composed, allow_code: tuple[str, ...]) -> dict[str, Any]:
+    """The values of a recipe with the default callbacks, after every check that needs no object.
+
+    Raises:
+        UserError: unknown keys, classes or packages; impossible numbers of devices.
+    """
+    allowed = allowed_roots(allow_code)
+    restrict_imports(allowed)
+    values = copy.deepcopy(dict(composed.values))
+    given = values.get("callbacks")
+    if given is None or isinstance(given, Mapping):
+        values["callbacks"] = {**copy.deepcopy(DEFAULT_CALLBACKS), **(given or {})}
+    return check(values, composed.origins, allowed)
+
+
+def build(request: RunRequest, values: dict[str, Any], prepare: Any) -> RecipeCLI:
+    """The objects of a recipe; whatever the parser or a constructor refuses becomes one line."""
+    try:
+        return RecipeCLI(values, prepare)
+    except (UserError, SystemExit, OSError):
+        raise
+    except Exception as error:
+        raise UserError(explain(error, request.composed.origins)) from error
+
+
+class _Printed(Exception):  # noqa: N818
+    """The resolved recipe was printed; nothing is to be built."""
+
+
+def _fit(request: RunRequest) -> int:
+    values = check_recipe(request.composed, request.allow_code)
+    folders: list[RunFolder] = []
+
+    def prepare(cli: RecipeCLI) -> None:
+        if request.print_config:
+            print(cli.resolved, end="")
+            raise _Printed
+        folder = create_run_folder(request.runs_dir, request.name, request.run_dir)
+        folders.append(folder)
+        cli.trainer_overrides["default_root_dir"] = str(folder.path)
+        cli.logger_overrides |= {
+            "save_dir": str(folder.path),
+            "id": folder.run_id,
+            "name": f"{folder.name}-{folder.run_id}",
+        }
+        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+            folder.recipe.write_text(cli.resolved, encoding="utf-8")
+            write_provenance(folder, seed=cli.config.seed_everything)
+
+    try:
+        cli = build(request, values, prepare)
+    except _Printed:
+        return 0
+    folder = folders[0]
+    for logger in cli.trainer.loggers:
+        logger.log_hyperparams(yaml.safe_load(cli.resolved))
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
+    if request.test_after_fit:
+        best = _best_checkpoint(cli.trainer)
+        results = cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, verbose=False)
+        metrics |= {name: float(value) for name, value in results[0].items()}
+    print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
+    return 0
+
+
+def _score(request: RunRequest) -> int:
+    if request.checkpoint is None:
+        raise UserError(f"lightning-cv {request.verb} needs --ckpt: a checkpoint file or a run folder")
+    checkpoint = find_checkpoint(request.checkpoint)
+    values = check_recipe(request.composed, request.allow_code)
+    # Scoring an existing run starts no new record of training.
+    values["callbacks"] = {"progress": values["callbacks"].get("progress")}
+    values.setdefault("trainer", {})["logger"] = False
+    home = request.run_dir or run_of(checkpoint)
+
+    def prepare(cli: RecipeCLI) -> None:
+        if request.print_config:
+            print(cli.resolved, end="")
+            raise _Printed
+        nonlocal home
+        if home is None:
+            home = create_run_folder(request.runs_dir, request.name, None).path
+        cli.trainer_overrides["default_root_dir"] = str(home)
+
+    try:
+        cli = build(request, values, prepare)
+    except _Printed:
+        return 0
+    assert home is not None
+    if request.verb == "predict":
+        return _predict(request, cli, checkpoint, home)
+    run = getattr(cli.trainer, request.verb)
+    results = run(cli.model, datamodule=cli.datamodule, ckpt_path=str(checkpoint), verbose=False)
+    folder = open_run_folder(home) if (home / "recipe.yaml").is_file() else None
+    print_result(folder, dict(results[0]), trainer=cli.trainer, monitor=_monitor(cli.model), checkpoint=checkpoint)
+    return 0
+
+
+def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) -> int:
+    task, data = cli.model, cli.datamodule
+    if not isinstance(task, VisionTask) or not isinstance(data, PublishesInfo):
+        raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
+    if request.images is not None:
+        data.predict_from(request.images)
+    batches = cli.trainer.predict(task, datamodule=data, ckpt_path=str(checkpoint))
+    path = home / "predictions.csv"
+    count = write_predictions(path, batches or [], task=task, data=data)
+    if cli.trainer.is_global_zero:
+        print(f"{count} predictions of {checkpoint} in {path}")
+    return 0
+
+
+def _best_checkpoint(trainer: pl.Trainer) -> str | None:
+    """The best snapshot, else the last one, else None: the weights as training left them."""
+    callback = trainer.checkpoint_callback
+    best = getattr(callback, "best_model_path", "") or getattr(callback, "last_model_path", "")
+    return best or None
+
+
+def _monitor(task: pl.LightningModule) -> str | None:
+    return task.monitor if isinstance(task, TrainableTask) else None

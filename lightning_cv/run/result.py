@@ -1,0 +1,53 @@
+"""What does a user read at the end: the result, where the run is, how to look at it, how to sync it?"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import lightning.pytorch as pl
+
+from lightning_cv.run.folder import RunFolder
+
+
+def print_result(
+    folder: RunFolder | None,
+    metrics: Mapping[str, float],
+    *,
+    trainer: pl.Trainer,
+    monitor: str | None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Print the closing lines of a run; process 0 only."""
+    if not trainer.is_global_zero:
+        return
+    for line in result_lines(folder, metrics, trainer=trainer, monitor=monitor, checkpoint=checkpoint):
+        print(line)
+
+
+def result_lines(
+    folder: RunFolder | None,
+    metrics: Mapping[str, float],
+    *,
+    trainer: pl.Trainer,
+    monitor: str | None,
+    checkpoint: Path | None = None,
+) -> list[str]:
+    """One line for each stage that was scored, the watched metric first, then where everything is."""
+    lines = []
+    watched = monitor.split("/", 1)[1] if monitor else ""
+    for stage in ("val", "test"):
+        scores = {name.split("/", 1)[1]: value for name, value in metrics.items() if name.startswith(f"{stage}/")}
+        names = sorted(scores, key=lambda name: (name != watched, name))
+        if names:
+            lines.append(f"{stage:<9} " + "  ".join(f"{name} {scores[name]:.4f}" for name in names))
+    snapshot = checkpoint or getattr(trainer.checkpoint_callback, "best_model_path", "")
+    if snapshot:
+        lines.append(f"snapshot  {snapshot}")
+    if folder is not None:
+        lines.append(f"run       {folder.path}")
+        if folder.progress.is_file():
+            lines.append(f"look      {folder.progress}  (one JSON line per validation)")
+    for logger in trainer.loggers:
+        command = getattr(logger, "sync_command", None)
+        if command:
+            lines.append(f"sync      {command}")
+    return lines

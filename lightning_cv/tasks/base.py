@@ -1,0 +1,208 @@
+"""What does every task share: optimizer, schedule, curves, exact metrics, and which weights are scored?"""
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+from lightning_cv.contracts import IMAGE, INDEX, Batch, PublishesInfo, Scored, Stage, StepOutput
+from lightning_cv.errors import UserError
+from lightning_cv.networks import find_head, start_head
+from lightning_cv.optim import Horizon, Schedule, build_optimizer
+from lightning_cv.tasks.curves import TrainingCurves
+from lightning_cv.tasks.fit_to_data import check_network_fits_data
+from lightning_cv.tasks.scores import SetScores
+
+OptimizerBuilder = Callable[[Iterable[Any]], Optimizer]
+
+
+class VisionTask(pl.LightningModule, ABC):
+    """One kind of learning problem: a network, how it is scored, and how it is trained.
+
+    An author writes `step`, and where they apply `make_metrics`, `train_terms`, `predict` and
+    `prediction_rows`, and names the metric to watch in `monitor` and `mode`. The base logs `stage/name`:
+    in training, means over all samples of each window of `trainer.log_every_n_steps` optimizer steps
+    (collected on the device, read once per window) and of each epoch (`train/<name>_epoch`); in
+    validation and test, means and metrics over the whole set, exact over devices and ragged batches.
+
+    Args:
+        network: the module that is trained; it knows nothing of Lightning.
+        optimizer: builds the optimizer from parameter groups.
+        schedule: multiplies the rate at each optimizer step; None: constant.
+        decay_norm_and_bias: whether weight decay also touches norms, biases and other vectors.
+        backbone_lr_factor: rate of everything but the head, as a multiple of the rate, in [0, inf).
+        head_std: if given, the head starts anew: weights from N(0, head_std), biases 0, so that the
+            first loss is that of uniform scores. None: as the network made it.
+    """
+
+    monitor: str = "val/loss"
+    mode: Literal["min", "max"] = "min"
+    # Lightning notes the running hook in this attribute about 40 times a training step.
+    _noted_often: ClassVar[str] = "_current_fx_name"
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: OptimizerBuilder,
+        *,
+        schedule: Schedule | None = None,
+        decay_norm_and_bias: bool = False,
+        backbone_lr_factor: float = 1.0,
+        head_std: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.averaged: nn.Module | None = None
+        self.scored: Scored = "averaged"
+        self._build_optimizer = optimizer
+        self._schedule = schedule
+        self._decay_norm_and_bias = decay_norm_and_bias
+        self._backbone_lr_factor = backbone_lr_factor
+        self._curves = TrainingCurves()
+        self._set_scores = SetScores(self.make_metrics)
+        if head_std is not None:
+            start_head(network, std=head_std)
+
+    # What an author writes.
+
+    @abstractmethod
+    def step(self, network: nn.Module, batch: Batch) -> StepOutput:
+        """The loss of one batch under `network`: the trained one, or in scoring the averaged one."""
+
+    def make_metrics(self) -> MetricCollection:
+        """Metrics of one validation or test run; each takes (predictions, targets) and gives named scalars."""
+        return MetricCollection({})
+
+    def train_terms(self, output: StepOutput) -> Mapping[str, Tensor]:
+        """Cheap batch means for the training curves, by name."""
+        return {}
+
+    def predict(self, network: nn.Module, images: Tensor) -> Tensor:
+        """What the task predicts for images (B, C, H, W); first dimension B."""
+        raise UserError(f"{type(self).__name__} does not predict")
+
+    def prediction_rows(self, prediction: Tensor, class_names: tuple[str, ...]) -> list[dict[str, Any]]:
+        """One row an image for the table of predictions; `prediction` is what `predict` returned."""
+        raise UserError(f"{type(self).__name__} does not predict")
+
+    # Training.
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Lightning's hook: the loss to differentiate; values for the curves stay on the device."""
+        output = self.step(self.network, batch)
+        with torch.no_grad():
+            terms = self.train_terms(output)
+        self._curves.add(batch, {"loss": output.loss, **output.terms, **terms})
+        return output.loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Lightning's hook: write the curves once per window."""
+        if self._curves.is_due(self.trainer):
+            self.log_dict(self._curves.flush(self.trainer), prog_bar=True, logger=False)
+
+    def on_train_epoch_end(self) -> None:
+        """Lightning's hook: the means over the epoch's samples."""
+        self._curves.flush(self.trainer)
+        self.log_dict(self._curves.epoch_means())
+
+    # Scoring.
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Lightning's hook: add one batch to the validation scores."""
+        self._score(Stage.VAL, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Lightning's hook: add one batch to the test scores."""
+        self._score(Stage.TEST, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Lightning's hook: predictions with the index of each sample."""
+        _, network = self._scored_networks()[0]
+        return {INDEX: batch[INDEX], "prediction": self.predict(network, batch[IMAGE])}
+
+    def on_validation_start(self) -> None:
+        """Lightning's hook: nothing is scored, and so no snapshot taken, after a non-finite loss."""
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._curves.flush(self.trainer)
+
+    def on_validation_epoch_end(self) -> None:
+        """Lightning's hook: log the scores of the whole validation set."""
+        self._log_scores(Stage.VAL)
+
+    def on_test_epoch_end(self) -> None:
+        """Lightning's hook: log the scores of the whole test set."""
+        self._log_scores(Stage.TEST)
+
+    def _scored_networks(self) -> list[tuple[str, nn.Module]]:
+        """Which weights are scored: (suffix of the stage's name, network); the first is the one to watch."""
+        if self.averaged is None or self.scored == "raw":
+            return [("", self.network)]
+        self.averaged.to(self.device)
+        return [("", self.averaged), ("_raw", self.network)][: 2 if self.scored == "both" else 1]
+
+    def _score(self, stage: Stage, batch: Batch) -> None:
+        for suffix, network in self._scored_networks():
+            self._set_scores.add(stage + suffix, batch, self.step(network, batch))
+
+    def _log_scores(self, stage: Stage) -> None:
+        for suffix, _ in self._scored_networks():
+            self.log_dict(self._set_scores.take(stage + suffix, self.device), prog_bar=not suffix)
+
+    # Set-up and checkpoints.
+
+    def setup(self, stage: str) -> None:
+        """Lightning's hook: refuse a network that does not fit the data, before anything is trained."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, PublishesInfo):
+            check_network_fits_data(self.network, data.info)
+
+    def configure_optimizers(self) -> Any:
+        """Lightning's hook: parameter groups, optimizer, and the schedule over the real number of steps."""
+        optimizer = build_optimizer(
+            self.network,
+            self._build_optimizer,
+            head=find_head(self.network) if self._backbone_lr_factor != 1.0 else None,
+            decay_norm_and_bias=self._decay_norm_and_bias,
+            backbone_lr_factor=self._backbone_lr_factor,
+        )
+        if self._schedule is None:
+            return optimizer
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise UserError(
+                "model.init_args.schedule needs an end: set trainer.max_epochs or trainer.max_steps"
+                " (both are unlimited)"
+            )
+        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        horizon = Horizon(total_steps=int(total), steps_per_epoch=per_epoch)
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule.configure(optimizer, horizon)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: the averaged weights travel with the trained ones."""
+        if self.averaged is not None:
+            checkpoint["averaged_network"] = self.averaged.state_dict()
+            checkpoint["scored"] = self.scored
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning's hook: the averaged weights come back, also for test and prediction."""
+        if "averaged_network" not in checkpoint:
+            return
+        if self.averaged is None:
+            self.averaged = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.averaged.load_state_dict(checkpoint["averaged_network"])
+        self.scored = checkpoint["scored"]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep `averaged` out of the parameters, and Lightning's frequent note out of nn.Module's slow path."""
+        if name == self._noted_often or name == "averaged":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)

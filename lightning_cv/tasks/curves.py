@@ -1,0 +1,84 @@
+"""How do the values of every training step reach the curves without stopping the device at each step?"""
+
+import math
+from collections.abc import Mapping
+
+import lightning.pytorch as pl
+from torch import Tensor
+
+from lightning_cv.contracts import IMAGE, INDEX, Batch, PublishesInfo, Stage
+from lightning_cv.errors import NonFiniteLossError
+from lightning_cv.tasks.means import SampleMeans, mean_over_devices, window_totals
+
+SHOWN_SAMPLES = 8  # named in the line about a non-finite loss
+
+
+class TrainingCurves:
+    """Values of training steps, kept on the device and written once per window of optimizer steps.
+
+    A point of a curve is the mean over all samples of its window, on all devices: no step is left out.
+    """
+
+    def __init__(self) -> None:
+        self._means = SampleMeans()
+        self._indices: list[Tensor] = []
+        self._flushed_step = 0
+
+    def add(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
+        """Add one batch's scalar means by name, `loss` among them; nothing is read from the device."""
+        self._means.add_batch(len(batch[IMAGE]))
+        for name, value in values.items():
+            self._means.add(name, value)
+        if INDEX in batch:
+            self._indices.append(batch[INDEX])
+
+    def is_due(self, trainer: pl.Trainer) -> bool:
+        """Whether an optimizer step has just completed a window of `trainer.log_every_n_steps` steps."""
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        return bool(every) and step % every == 0 and step != self._flushed_step
+
+    def flush(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Write and return the means since the last flush; every process calls it at the same step.
+
+        Raises:
+            NonFiniteLossError: a loss of the window is NaN or infinite; names its samples.
+        """
+        self._flushed_step = trainer.global_step
+        if not len(self._means):
+            return {}
+        rows, counts = self._means.drain()
+        indices, self._indices = self._indices, []
+        means = mean_over_devices(window_totals(rows, counts))
+        if not math.isfinite(means["loss"]):
+            raise _non_finite_loss(trainer, rows["loss"], indices)
+        values = {f"train/{name}": mean for name, mean in means.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=self._flushed_step)
+        return values
+
+    def epoch_means(self) -> dict[str, float]:
+        """`train/<name>_epoch`: the means over all samples since the last call; every process calls it."""
+        means = mean_over_devices(self._means.take_totals())
+        return {f"train/{name}_epoch": mean for name, mean in means.items()}
+
+
+def _non_finite_loss(trainer: pl.Trainer, losses: list[float], indices: list[Tensor]) -> NonFiniteLossError:
+    """The error for the first bad batch of a window; validation and epoch ends close a window, so it is one epoch's."""
+    epoch, step = trainer.current_epoch, trainer.global_step
+    bad = next((position for position, loss in enumerate(losses) if not math.isfinite(loss)), None)
+    if bad is None:
+        return NonFiniteLossError(
+            f"epoch {epoch}: the training loss became non-finite on another device by step {step}"
+        )
+    names = [str(index) for index in indices[bad].tolist()] if len(indices) == len(losses) else []
+    data = getattr(trainer, "datamodule", None)
+    if isinstance(data, PublishesInfo):
+        names = [data.sample_name(Stage.TRAIN, int(name)) for name in names]
+    shown = ", ".join(names[:SHOWN_SAMPLES]) + (
+        f" and {len(names) - SHOWN_SAMPLES} more" if len(names) > SHOWN_SAMPLES else ""
+    )
+    batch = trainer.fit_loop.batch_idx - (len(losses) - 1 - bad)
+    return NonFiniteLossError(
+        f"epoch {epoch}, batch {batch}: the training loss became {losses[bad]} (found at step {step}); samples:"
+        f" {shown or 'unknown'}; lower the learning rate or look at these samples; the last finite snapshot is kept"
+    )

@@ -1,0 +1,121 @@
+"""Our own classifiers have the sizes, the shapes and the abilities of their sources."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lightning_cv.errors import UserError
+from lightning_cv.networks.blocks.residual import BasicBlock
+from lightning_cv.networks.classify import LeNet5, Mlp, SmallResNet
+from tests.tolerances import assert_close
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_lenet5_has_its_61706_parameters():
+    """row 77: layer by layer 156 + 2,416 + 48,120 + 10,164 + 850, for 32x32 and, padded, for 28x28 images."""
+    sizes = [count(layer) for layer in LeNet5().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert sizes == [156, 2_416, 48_120, 10_164, 850]
+    assert sum(sizes) == count(LeNet5(padding=2)) == 61_706
+
+
+def test_lenet5_pads_small_images():
+    """row 77: padding 2 on 28x28 is the same as zeros around the image on 32x32."""
+    wide, small = LeNet5(), LeNet5(padding=2)
+    small.load_state_dict(wide.state_dict())
+    images = torch.randn(3, 1, 28, 28)
+    assert_close(small(images), wide(F.pad(images, [2, 2, 2, 2])))
+
+
+def test_resnet20_has_the_size_of_its_paper():
+    """row 77: the default is the CIFAR ResNet-20: 269,722 parameters with zero-padded shortcuts (0.27M in the
+    paper), and 2,752 more for 1x1 convolutions with batch norm: 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64.
+    """
+    assert count(SmallResNet()) == 269_722 + 2_752
+    weighted = [m for m in SmallResNet().modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    shortcuts = [m for m in weighted if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert len(weighted) - len(shortcuts) == 20
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize(("size_px", "last_px"), [(8, 2), (9, 3), (32, 8)])
+def test_small_resnet_halves_between_stages(norm, size_px, last_px):
+    """row 77: from 8x8 on, three stages leave a quarter of height and width, rounded up."""
+    network = SmallResNet(7, in_channels=1, widths=[8, 12, 16], blocks_per_stage=1, norm=norm)
+    images = torch.randn(2, 1, size_px, size_px)
+    assert network.stages(network.stem(images)).shape == (2, 16, last_px, last_px)
+    assert network(images).shape == (2, 7)
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_zero_init_makes_blocks_the_identity(norm):
+    """row 50: with zero-init residuals a block of unchanged shape passes what is positive as it is."""
+    network = SmallResNet(widths=[8], blocks_per_stage=2, norm=norm, zero_init_residual=True)
+    features = torch.rand(2, 8, 8, 8)
+    assert torch.equal(network.stages(features), features)
+    assert not torch.equal(SmallResNet(widths=[8], blocks_per_stage=2, norm=norm).stages(features), features)
+
+
+def test_a_block_is_the_sum_of_its_branches():
+    """row 50: relu(f(x) + s(x)), written out with the block's own layers."""
+    block = BasicBlock(3, 5, stride=2).eval()
+    x = torch.randn(2, 3, 8, 8)
+    conv = F.conv2d(x, block.conv1.weight, stride=2, padding=1) / (1 + 1e-5) ** 0.5
+    residual = F.conv2d(conv.relu(), block.conv2.weight, padding=1) / (1 + 1e-5) ** 0.5
+    carried = F.conv2d(x, block.shortcut[0].weight, stride=2) / (1 + 1e-5) ** 0.5
+    assert_close(block(x), (residual + carried).relu())
+
+
+def test_an_mlp_learns_xor_and_a_linear_classifier_cannot():
+    """rows 1, 16: XOR is solved in 800 Adam steps; without hidden layers the best loss is ln 2."""
+    points = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])[:, :, None, None]
+    labels = torch.tensor([0, 1, 1, 0])
+    losses = {}
+    for hidden in ([16], []):
+        network = Mlp(2, image=(2, 1, 1), hidden=hidden)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+        for _ in range(800):
+            optimizer.zero_grad()
+            F.cross_entropy(network(points), labels).backward()
+            optimizer.step()
+        losses[len(hidden)] = F.cross_entropy(network(points), labels).item()
+        if hidden:
+            assert (network(points).argmax(1) == labels).all()
+    assert losses[1] < 0.01
+    assert losses[0] == pytest.approx(0.693147, abs=1e-5)
+
+
+def test_dropout_never_drops_a_class_score():
+    """rows 16, 34: hidden units are dropped, scores are not, as torchvision's MLP would."""
+    network = Mlp(50, hidden=[64], dropout=0.5).train()
+    scores = network(torch.randn(64, 1, 8, 8))
+    assert (scores != 0).all()
+    hidden = network.hidden(torch.ones(64, 1, 8, 8))
+    kept = Mlp(50, hidden=[64]).train()
+    kept.load_state_dict(network.state_dict())
+    expected = kept.hidden(torch.ones(64, 1, 8, 8))
+    assert_close(hidden[hidden != 0], 2 * expected[hidden != 0])
+    positive = expected > 0
+    assert (hidden[positive] == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: LeNet5()(torch.zeros(1, 1, 28, 28)), "LeNet5: images are 28x28; allowed: 32x32"),
+        (lambda: Mlp()(torch.zeros(1, 3, 8, 8)), r"Mlp: images are \(3, 8, 8\); allowed: .*1, 8, 8"),
+        (lambda: Mlp(dropout=1.0), "dropout is 1.0"),
+        (lambda: Mlp(hidden=[0]), r"hidden is \[0\]"),
+        (lambda: SmallResNet(widths=[]), r"widths is \[\]"),
+        (lambda: SmallResNet(blocks_per_stage=0), "blocks_per_stage is 0"),
+        (lambda: SmallResNet(norm="layer"), "norm is layer; allowed: batch, group"),
+    ],
+)
+def test_what_does_not_fit_is_named(make, named):
+    """row 77: a wrong size or argument is one line that says what is allowed."""
+    with pytest.raises(UserError, match=named) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,70 @@
+"""Every shipped recipe builds, trains a few steps on tiny real files, is scored, and repeats itself.
+
+The suite finds the recipes by itself; a recipe is tested because it exists.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lightning_cv.recipe.compose import compose
+from lightning_cv.recipe.files import read_recipe
+from lightning_cv.recipe.request import RunRequest
+from lightning_cv.recipe.shipped import shipped
+from lightning_cv.run.program import execute
+from tests.makers import make_for
+
+RECIPES = {recipe.name: recipe for recipe in shipped()}
+
+
+def test_there_are_recipes():
+    """A suite that finds nothing fails."""
+    assert "digits_resnet" in RECIPES
+
+
+def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest:
+    """A request for two short epochs of a recipe on tiny files of its data set's true format."""
+    recipe = read_recipe(path)
+    data = make_for(recipe.values["data"]["class_path"].rsplit(".", 1)[1], files)
+    options = {f"data.init_args.{key}": json.dumps(value) for key, value in data.items()}
+    options |= {
+        "trainer.max_epochs": "2",
+        "trainer.limit_train_batches": "2",
+        "trainer.limit_val_batches": "2",
+        "trainer.log_every_n_steps": "1",
+        "trainer.accelerator": "cpu",
+        "trainer.enable_model_summary": "false",
+        "data.init_args.num_workers": "0",
+        **overrides,
+    }
+    return RunRequest(
+        verb="fit",
+        composed=compose([recipe], list(options.items())),
+        run_dir=run_dir,
+        runs_dir=Path("runs"),
+        name=path.stem,
+        checkpoint=None,
+        test_after_fit=False,
+        allow_code=(),
+        print_config=False,
+        images=None,
+    )
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipe_trains_and_its_resolved_form_repeats_the_run(name, tmp_path):
+    """Two epochs of a few steps: the run folder is complete, and its recipe gives the same weights again."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert execute(few_steps(RECIPES[name].path, tmp_path / "files", first)) == 0
+    for made in ("recipe.yaml", "provenance.json", "progress.jsonl", "checkpoints/last.ckpt"):
+        assert (first / made).is_file(), made
+    again = few_steps(RECIPES[name].path, tmp_path / "files", second)
+    resolved = compose([read_recipe(first / "recipe.yaml")], [])
+    assert execute(RunRequest(**{**vars(again), "composed": resolved})) == 0
+    states = [torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (first, second)]
+    for key, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][key]), key
+    assert yaml.safe_load((first / "recipe.yaml").read_text()) == yaml.safe_load((second / "recipe.yaml").read_text())
