@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["IMAGE", "INDEX", "LABEL", "Batch", "DataInfo", "PublishesInfo", "Scored", "Stage", "StepOutput", "TrainableTask"]
+__all__ = [
+    "IMAGE",
+    "INDEX",
+    "LABEL",
+    "Batch",
+    "DataInfo",
+    "PublishesInfo",
+    "Scored",
+    "Stage",
+    "StepOutput",
+    "TrainableTask",
+]
 
 # A batch is a dict of tensors with these keys.
 IMAGE = "image"  # (B, C, H, W) float32, normalized, when it reaches the task

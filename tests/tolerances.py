@@ -2,7 +2,7 @@
 
 import torch
 
-# (relative, absolute)
+# dtype: relative tolerance, absolute tolerance
 TOLERANCE = {
     torch.float64: (1e-9, 1e-11),
     torch.float32: (1e-5, 1e-6),

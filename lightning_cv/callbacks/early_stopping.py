@@ -1,5 +1,4 @@
 """When does training stop because the watched metric no longer gets better?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 
@@ -75,9 +74,7 @@ class EarlyStopping(LightningEarlyStopping):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say so where there is nothing to watch."""
         if not trainer.enable_validation and not self.monitor.startswith("train/"):
-            rank_zero_warn(
-                f"EarlyStopping does nothing: no validation data, so {self.monitor!r} is not logged."
-            )
+            rank_zero_warn(f"EarlyStopping does nothing: no validation data, so {self.monitor!r} is not logged.")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the epoch's validation; where training stopped short of it, there is nothing to count."""

@@ -1,5 +1,4 @@
 """How are the weights averaged over training without ever being swapped?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 
@@ -76,9 +75,7 @@ class Ema(Callback):
             raise UserError("Ema: sharded weights cannot be averaged; use trainer.strategy ddp or drop Ema")
         pl_module.scored = self.scored
 
-    def on_load_checkpoint(
-        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Let the recipe, not the checkpoint, say which weights to score."""
         _task(pl_module).scored = self.scored
 

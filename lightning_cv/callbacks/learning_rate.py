@@ -1,5 +1,4 @@
 """What learning rate did each parameter group have?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 
@@ -32,9 +31,7 @@ class LearningRate(Callback):
         self._steps_per_batch = len(trainer.optimizers)
         self._next_step = first_logged_step(trainer)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Log before the step, since the schedule moves on right after it."""
         step = trainer.global_step + self._steps_per_batch
         if step >= self._next_step:

@@ -1,5 +1,4 @@
 """What does a person, or another program, see of a run while it trains?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 
@@ -201,9 +200,7 @@ class Progress(ProgressBar):
         flush = trainer.global_step // max(log_period(trainer), 1)
         if flush != self._metrics_step:
             self._metrics_step = flush
-            self._metrics = _text(
-                {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
-            )
+            self._metrics = _text({name: float(value) for name, value in trainer.progress_bar_metrics.items()})
         return self._metrics
 
     def _report(self, event: str, trainer: Trainer, task: LightningModule) -> None:
@@ -229,9 +226,7 @@ class Progress(ProgressBar):
             return task.monitor
         return None
 
-    def _write(
-        self, event: str, trainer: Trainer, outcome: Mapping[str, str] | None = None
-    ) -> dict[str, float]:
+    def _write(self, event: str, trainer: Trainer, outcome: Mapping[str, str] | None = None) -> dict[str, float]:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         epoch, step = trainer.current_epoch, trainer.global_step
         self._file.append(event, epoch=epoch, step=step, metrics=metrics, outcome=outcome or {})

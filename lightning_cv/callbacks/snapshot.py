@@ -1,5 +1,4 @@
 """Which weights are kept on disk? Those of the best validations, and the last ones."""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 
@@ -126,6 +125,11 @@ class Snapshot(ModelCheckpoint):
         """Keep the state in which training ends."""
         if self._last_is_due(trainer) and self._finite(trainer, pl_module):
             self._save_last(trainer)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the files and scores of before; Lightning forgets the latest score."""
+        super().load_state_dict(state_dict)
+        self.current_score = state_dict["current_score"]
 
     def _save_epoch(self, trainer: Trainer) -> None:
         assert self.every_n_epochs

@@ -1,5 +1,4 @@
 """How fast does training run?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 from __future__ import annotations
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 Mode = Literal["min", "max"]
 
 
-def watched_metric(
-    task: LightningModule, monitor: str | None, *, mode: Mode | None, callback: str
-) -> tuple[str, Mode]:
+def watched_metric(task: LightningModule, monitor: str | None, *, mode: Mode | None, callback: str) -> tuple[str, Mode]:
     """The metric's name and whether less or more of it is better, given ones before the task's.
 
     Raises:
@@ -26,9 +24,7 @@ def watched_metric(
     own = task if isinstance(task, TrainableTask) else None
     name = monitor or (own.monitor if own else None)
     if name is None:
-        raise UserError(
-            f"{callback}: monitor is not given and {type(task).__name__} states none; set monitor"
-        )
+        raise UserError(f"{callback}: monitor is not given and {type(task).__name__} states none; set monitor")
     if mode is None and own is not None and name == own.monitor:
         mode = own.mode
     if mode is None:

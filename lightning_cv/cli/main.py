@@ -6,6 +6,7 @@ a run starts.
 
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -85,9 +86,9 @@ examples:
 
 def _reader_has_left() -> bool:
     """Whether the pipe that stdout writes to is closed, as by `| head`; if so, nothing more is written."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

@@ -33,7 +33,7 @@ OPTIONS = (
     Option("--config", "FILE", "-c; a further recipe, merged over what stands before it; repeatable"),
     Option("--KEY.PATH", "VALUE", "override one value of the recipe, e.g. --trainer.max_epochs=3"),
     Option("--seed", "N", "the same as --seed_everything=N"),
-    Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one", SCORING),
+    Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one; fit goes on from there"),
     Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),
     Option("--test", "", "afterwards score the best snapshot on the test split", ("fit",)),
     Option("--name", "NAME", "name of the run (default: the recipe's)"),

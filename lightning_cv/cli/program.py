@@ -29,13 +29,14 @@ def run_verb(verb: Verb, arguments: Sequence[str], *, summary: str, examples: Se
         return 0
     if line.help_on is not None:
         subject, class_path = line.help_on
-        request = OptionsRequest(
+        question = OptionsRequest(
             subject=cast(Literal["trainer", "model", "data"], subject),
             class_path=class_path or None,
             allow_code=tuple(line.allow_code),
         )
-        return int(_runner(line).show_options(request))
-    return int(_runner(line).execute(read_request(verb, line)))
+        return int(_runner(line).show_options(question))
+    request = read_request(verb, line)
+    return int(_runner(line).execute(request))
 
 
 def read_request(verb: Verb, line: Line) -> RunRequest:

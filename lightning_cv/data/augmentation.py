@@ -24,9 +24,7 @@ class BatchAugmentation:
         num_samples: N, size of the training split.
     """
 
-    def __init__(
-        self, transforms: Sequence[nn.Module], normalizer: Normalizer, *, seed: int, num_samples: int
-    ) -> None:
+    def __init__(self, transforms: Sequence[nn.Module], normalizer: Normalizer, *, seed: int, num_samples: int) -> None:
         num_raw = len(list(takewhile(_works_on_raw, transforms)))
         self._raw = list(enumerate(transforms))[:num_raw]
         self._normalized = list(enumerate(transforms))[num_raw:]
@@ -57,9 +55,7 @@ class BatchAugmentation:
             if isinstance(transform, KeyedTransform):
                 images = transform(images, keys[stream])
             else:
-                images, labels = mix(
-                    transform, images, labels, key=self._mixing_key(epoch, first_index, stream)
-                )
+                images, labels = mix(transform, images, labels, key=self._mixing_key(epoch, first_index, stream))
         return {**batch, IMAGE: images, LABEL: labels}
 
     def _epoch_keys(self, epoch: int, device: torch.device) -> Tensor:

@@ -3,14 +3,18 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
+from torchvision.transforms import v2
 
 from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
 from lightning_cv.data.augmentation import BatchAugmentation, check_batch_transforms
+from lightning_cv.data.class_folders import read_pictures
 from lightning_cv.data.mixing import is_mixing, tell_num_classes
 from lightning_cv.data.normalization import MeanStd, Normalizer, checked
 from lightning_cv.data.probe import describe, measure_split
@@ -83,6 +87,7 @@ class VisionData(LightningDataModule, ABC):
         self._augmentation: BatchAugmentation | None = None
         self._first_index = 0
         self._image_dtype = torch.float32
+        self._pictures: Path | None = None
 
     @abstractmethod
     def load(self, stage: Stage) -> Split:
@@ -97,8 +102,16 @@ class VisionData(LightningDataModule, ABC):
     def split(self, stage: Stage) -> Split:
         """The samples of a stage, loaded when first asked for."""
         if stage not in self._splits:
-            self._splits[stage] = self.load(stage)
+            given = self._pictures if stage is Stage.PREDICT else None
+            self._splits[stage] = self.load(stage) if given is None else read_pictures(given, self.info)
         return self._splits[stage]
+
+    def predict_from(self, pictures: Path) -> None:
+        """Predict these instead of the data set's own: an image file, or a folder with images in it and below.
+
+        They are read with the channels of the data; without `eval_transform` they are resized to its images.
+        """
+        self._pictures = pictures
 
     @property
     def info(self) -> DataInfo:
@@ -114,7 +127,12 @@ class VisionData(LightningDataModule, ABC):
         """Load what the stage ("fit", "validate", "test", "predict") needs and describe it."""
         trainer = self.trainer
         check_batch_size(self.batch_size, trainer.world_size if trainer else 1)
-        for part in _STAGES[stage]:
+        parts = _STAGES[stage]
+        if stage == "predict" and self._pictures is not None:
+            # Pictures say nothing of classes and size.
+            parts = (Stage.TRAIN, Stage.PREDICT)
+            self._describe(Stage.TRAIN)
+        for part in parts:
             self.split(part)
         seed = torch.initial_seed() if self.shuffle_seed is None else self.shuffle_seed
         self._run_seed = trainer.strategy.broadcast(seed) if trainer else seed
@@ -123,7 +141,7 @@ class VisionData(LightningDataModule, ABC):
             example = torch.zeros(1, dtype=torch.float32)
             self._image_dtype = trainer.precision_plugin.convert_input(example).dtype
         if self._info is None:
-            self._describe(_STAGES[stage][0])
+            self._describe(parts[0])
 
     def train_dataloader(self) -> Loader:
         """Shuffled batches; each device gets its share, and as many as every other."""
@@ -155,9 +173,10 @@ class VisionData(LightningDataModule, ABC):
 
     def predict_dataloader(self) -> Loader:
         """Every sample to predict once, un-augmented, in order."""
-        return self._evaluation_loader(Stage.PREDICT)
+        resize = None if self._pictures is None else v2.Resize(list(self.info.size_px), antialias=True)
+        return self._evaluation_loader(Stage.PREDICT, otherwise=resize)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move each tensor without waiting (Lightning's own walk through the batch costs more than that)."""
         # Read here, since on the device it would wait for all work under way.
         self._first_index = int(batch[INDEX][0])
@@ -165,7 +184,7 @@ class VisionData(LightningDataModule, ABC):
             return batch
         return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Make float, normalized images of the uint8 ones; in training, augment them."""
         if self._augmentation is not None and self.trainer is not None and self.trainer.training:
             assert self._train_sampler is not None
@@ -215,22 +234,20 @@ class VisionData(LightningDataModule, ABC):
         assert self._normalizer is not None, "setup() comes before the loaders"
         if not self.batch_transforms:
             return None
-        return BatchAugmentation(
-            self.batch_transforms, self._normalizer, seed=self._run_seed, num_samples=num_samples
-        )
+        return BatchAugmentation(self.batch_transforms, self._normalizer, seed=self._run_seed, num_samples=num_samples)
 
-    def _evaluation_loader(self, stage: Stage) -> Loader:
+    def _evaluation_loader(self, stage: Stage, *, otherwise: nn.Module | None = None) -> Loader:
         split = self.split(stage)
-        return self._loader(split, OrderedBatches(len(split), self.batch_size), self.eval_transform)
+        return self._loader(split, OrderedBatches(len(split), self.batch_size), self.eval_transform or otherwise)
 
     def _loader(self, split: Split, sampler: EpochSampler, transform: nn.Module | None) -> Loader:
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         pin_memory = device.type == "cuda"
         if isinstance(split, ResidentSplit) and transform is None:
             kept_on = device if self.keep_on_device else torch.device("cpu")
-            return ResidentLoader(
-                split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu"
-            )
+            return ResidentLoader(split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu")
+        if self.keep_on_device:
+            rank_zero_warn("data.init_args.keep_on_device is ignored: images that are read by workers stay there")
         return WorkerLoader(
             split,
             sampler,

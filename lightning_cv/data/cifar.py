@@ -13,9 +13,7 @@ class Cifar10(DownloadedData):
     def read(self, *, train: bool, download: bool) -> ResidentSplit:
         """Images (N, 3, 32, 32) uint8 and labels 0 ... 9."""
         return _resident(
-            self.open_dataset(
-                lambda fetch: datasets.CIFAR10(self.root, train=train, download=fetch), download=download
-            )
+            self.open_dataset(lambda fetch: datasets.CIFAR10(self.root, train=train, download=fetch), download=download)
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lightning_cv.contracts import DataInfo
 from lightning_cv.data.decode import SUFFIXES, is_image, read_image
 from lightning_cv.errors import UserError
 
@@ -22,7 +23,7 @@ class FileSplit:
         channels: 3 for RGB, 1 for grey.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
     labels: Tensor | None
     class_names: tuple[str, ...]
     channels: int
@@ -31,12 +32,12 @@ class FileSplit:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]:
-        image = read_image(self.paths[index], self.channels)
+        image = read_image(Path(self.paths[index]), self.channels)
         return image, None if self.labels is None else self.labels[index]
 
     def name(self, index: int) -> str:
         """The path of the file."""
-        return str(self.paths[index])
+        return self.paths[index]
 
     def subset(self, positions: Tensor) -> "FileSplit":
         """The files at `positions` (n,) int64 as a split of their own."""
@@ -58,9 +59,7 @@ def scan_class_folders(folder: Path, channels: int, class_names: tuple[str, ...]
     """
     found = [child.name for child in list_folder(folder) if child.is_dir() and not child.name.startswith(".")]
     if not found:
-        raise UserError(
-            f"data.init_args.root: {folder} has no class folders, allowed: one sub-folder a class"
-        )
+        raise UserError(f"data.init_args.root: {folder} has no class folders, allowed: one sub-folder a class")
     names = class_names or tuple(found)
     for name in found:
         if name not in names:
@@ -68,7 +67,7 @@ def scan_class_folders(folder: Path, channels: int, class_names: tuple[str, ...]
                 f"data.init_args.root: {folder / name} is a class that the training images lack, "
                 f"allowed: {_shortened(names)}"
             )
-    paths: list[Path] = []
+    paths: list[str] = []
     labels: list[int] = []
     for name in found:
         images = find_images(folder / name)
@@ -77,26 +76,36 @@ def scan_class_folders(folder: Path, channels: int, class_names: tuple[str, ...]
     return FileSplit(tuple(paths), torch.tensor(labels, dtype=torch.int64), names, channels)
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, key: str = "root") -> list[str]:
     """All images in `folder` and below it, in alphabetical order.
 
     Raises:
         UserError: there is none.
     """
-    list_folder(folder)
+    list_folder(folder, key)
     images = []
     for parent, children, files in os.walk(folder, followlinks=True):
         children[:] = sorted(child for child in children if not child.startswith("."))
-        images += [path for name in sorted(files) if is_image(path := Path(parent, name))]
+        # Strings: a million of Path objects would take some seconds and half a gigabyte.
+        images += [f"{parent}{os.sep}{name}" for name in sorted(files) if is_image(name)]
     if not images:
         raise UserError(
-            f"data.init_args.root: {folder} holds no images, allowed: files ending in "
-            f"{', '.join(sorted(SUFFIXES))}"
+            f"data.init_args.{key}: {folder} holds no images, allowed: files ending in {', '.join(sorted(SUFFIXES))}"
         )
     return images
 
 
-def list_folder(folder: Path) -> list[Path]:
+def read_pictures(path: Path, info: DataInfo) -> FileSplit:
+    """An image file, or all images in a folder and below it, without known classes.
+
+    Raises:
+        UserError: no such file, or no image in the folder.
+    """
+    paths = (str(path),) if path.is_file() else tuple(find_images(path, "images"))
+    return FileSplit(paths, None, info.class_names, info.channels)
+
+
+def list_folder(folder: Path, key: str = "root") -> list[Path]:
     """What is in `folder`, in alphabetical order.
 
     Raises:
@@ -106,8 +115,7 @@ def list_folder(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError as error:
         raise UserError(
-            f"data.init_args.root: {folder} given ({error.strerror}), "
-            "allowed: a readable folder of class folders"
+            f"data.init_args.{key}: {folder} given ({error.strerror}), allowed: a folder of images that can be read"
         ) from error
 
 

@@ -26,9 +26,7 @@ class Cutout(KeyedTransform):
 
     after_normalization = True
 
-    def __init__(
-        self, area: tuple[float, float] = (0.02, 0.33), max_aspect: float = 10 / 3, p: float = 0.5
-    ) -> None:
+    def __init__(self, area: tuple[float, float] = (0.02, 0.33), max_aspect: float = 10 / 3, p: float = 0.5) -> None:
         super().__init__()
         check_probability("Cutout", p)
         if not 0 < area[0] <= area[1] <= 1:
@@ -42,7 +40,7 @@ class Cutout(KeyedTransform):
     def forward(self, images: Tensor, keys: Tensor) -> Tensor:
         """See `KeyedTransform.forward`; the size stays."""
         height, width = images.shape[-2:]
-        sizes = _rectangles((height, width), self.area, self.max_aspect).to(images.device)
+        sizes = _rectangles((height, width), self.area, self.max_aspect, device=images.device)
         applied, y, x = uniform(keys, 0, 3)
         box_height, box_width = sizes[:, integers(keys, 3, 1, sizes.shape[1])[0]]
         box_height = box_height * (applied < self.p)
@@ -59,7 +57,7 @@ def _inside(position: Tensor, length: Tensor, total: int) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _rectangles(size: tuple[int, int], area: tuple[float, float], max_aspect: float) -> Tensor:
+def _rectangles(size: tuple[int, int], area: tuple[float, float], max_aspect: float, *, device: torch.device) -> Tensor:
     """Heights and widths (2, n) of all rectangles in whole pixels that are allowed.
 
     Uniform over these is uniform in area and in the logarithm of the aspect ratio r: h = sqrt(a r) and
@@ -75,4 +73,4 @@ def _rectangles(size: tuple[int, int], area: tuple[float, float], max_aspect: fl
             f"Cutout area: {list(area)} given, but no rectangle with max_aspect {max_aspect:g} covers such a "
             f"share of {size[0]}x{size[1]} pixels; widen the range"
         )
-    return allowed.nonzero().T + 1
+    return (allowed.nonzero().T + 1).to(device)

@@ -19,9 +19,9 @@ _SLOW = frozenset({".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})  #
 SUFFIXES = _FAST | _SLOW
 
 
-def is_image(path: Path) -> bool:
-    """Whether the name ends like an image that can be read; hidden files are none."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def is_image(name: str) -> bool:
+    """Whether a file's name ends like that of an image that can be read; hidden files are none."""
+    return name.lower().endswith(tuple(SUFFIXES)) and not name.startswith(".")
 
 
 def read_image(path: Path, channels: int) -> Tensor:
@@ -44,9 +44,7 @@ def read_image(path: Path, channels: int) -> Tensor:
             pass  # Pillow reads more variants, and gives the clearer reason.
     try:
         return _decode_slow(path, channels)
-    except (
-        Exception
-    ) as error:  # Pillow raises OSError, ValueError, SyntaxError and its own for damaged files.
+    except Exception as error:  # Pillow raises OSError, ValueError, SyntaxError and its own for damaged files.
         reason = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise UnreadableImageError(str(path), reason) from error
 

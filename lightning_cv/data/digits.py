@@ -26,7 +26,7 @@ class Digits(VisionData):
     """
 
     def __init__(
-        self, size_px: int = 8, val_fraction: float = 0.1, test_fraction: float = 0.2, **shared: Any
+        self, size_px: int = 8, *, val_fraction: float = 0.1, test_fraction: float = 0.2, **shared: Any
     ) -> None:
         super().__init__(**shared)
         if size_px < 8:

@@ -26,7 +26,7 @@ class DownloadedData(VisionData):
     """
 
     def __init__(
-        self, root: str = "datasets", download: bool = True, val_fraction: float = 0.1, **shared: Any
+        self, root: str = "datasets", *, download: bool = True, val_fraction: float = 0.1, **shared: Any
     ) -> None:
         super().__init__(**shared)
         check_fraction("val_fraction", val_fraction)

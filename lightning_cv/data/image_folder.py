@@ -1,5 +1,6 @@
 """Any folder of class folders of image files: with train, val and test parts, or divided here."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ class ImageFolder(VisionData):
         self,
         root: str,
         size_px: int | None = None,
+        *,
         channels: Literal[1, 3] = 3,
         val_fraction: float = 0.1,
         test_fraction: float = 0.2,
@@ -64,13 +66,13 @@ class ImageFolder(VisionData):
         """The files of one part."""
         list_folder(self.root)
         if stage is Stage.PREDICT and self.predict_root is not None:
-            class_names = self._training_images().class_names
-            paths = tuple(find_images(Path(self.predict_root).expanduser()))
+            class_names = self._training_images.class_names
+            paths = tuple(find_images(Path(self.predict_root).expanduser(), "predict_root"))
             return FileSplit(paths, None, class_names, self.channels)
         if stage in (Stage.TRAIN, Stage.VAL):
             return self._training_part(stage)
         if not self._is_divided:
-            everything = self._training_images()
+            everything = self._training_images
             return everything.subset(self._hold_out_test(everything)[1])
         return self._part("test")
 
@@ -78,12 +80,13 @@ class ImageFolder(VisionData):
     def _is_divided(self) -> bool:
         return (self.root / "train").is_dir()
 
+    @cached_property
     def _training_images(self) -> FileSplit:
         """All images from which training, and where need be the other parts, are taken."""
         return scan_class_folders(self.root / "train" if self._is_divided else self.root, self.channels)
 
     def _training_part(self, stage: Stage) -> FileSplit:
-        images = self._training_images()
+        images = self._training_images
         if self._is_divided and (self.root / "val").is_dir():
             return images if stage is Stage.TRAIN else self._part("val")
         if not self._is_divided:
@@ -93,7 +96,7 @@ class ImageFolder(VisionData):
         return images.subset(kept if stage is Stage.TRAIN else held_out)
 
     def _part(self, name: str) -> FileSplit:
-        return scan_class_folders(self.root / name, self.channels, self._training_images().class_names)
+        return scan_class_folders(self.root / name, self.channels, self._training_images.class_names)
 
     def _hold_out_test(self, images: FileSplit) -> tuple[Tensor, Tensor]:
         assert images.labels is not None

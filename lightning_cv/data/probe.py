@@ -14,9 +14,7 @@ from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError
 from lightning_cv.data.workers import WorkerLoader, Workers, read_sample
 from lightning_cv.errors import UserError
 
-MAX_MEASURED = (
-    10_000  # images read from files; the mean of so many is known to a hundredth of a pixel's deviation
-)
+MAX_MEASURED = 10_000  # images read from files; the mean of so many is known to a hundredth of a pixel's deviation
 _CHUNK = 512  # images counted at a time
 
 
@@ -58,9 +56,7 @@ def measure_split(
     if isinstance(split, ResidentSplit) and transform is None:
         return measure(split.images.split(_CHUNK))
     sampler = _Sample(split, seed)
-    loader = WorkerLoader(
-        split, sampler, transform=transform, seed=seed, workers=workers, on_corrupt=on_corrupt
-    )
+    loader = WorkerLoader(split, sampler, transform=transform, seed=seed, workers=workers, on_corrupt=on_corrupt)
     return measure(_images(loader))
 
 

@@ -58,9 +58,7 @@ class ResidentSplit:
 
     def subset(self, positions: Tensor, title: str) -> "ResidentSplit":
         """The samples at `positions` (n,) int64 as a split of their own."""
-        return ResidentSplit(
-            self.images[positions], self.labels[positions], self.class_names, title, positions
-        )
+        return ResidentSplit(self.images[positions], self.labels[positions], self.class_names, title, positions)
 
 
 class UnreadableImageError(Exception):

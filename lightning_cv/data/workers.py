@@ -107,8 +107,7 @@ def read_sample(split: Split, index: int, transform: nn.Module | None) -> tuple[
         transformed: Tensor = transform(image)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"data.init_args: a transform fails on {split.name(index)}, {list(image.shape)}: "
-            f"{_one_line(error)}"
+            f"data.init_args: a transform fails on {split.name(index)}, {list(image.shape)}: {_one_line(error)}"
         ) from error
     if transformed.dtype != torch.uint8:
         raise UserError(
@@ -160,9 +159,7 @@ class _BatchReader(Dataset[ReadBatch]):
 
     def _size_fault(self, sizes: dict[tuple[int, ...], int]) -> Fault:
         (shape_a, index_a), (shape_b, index_b) = list(sizes.items())[:2]
-        shapes = (
-            f"{self.split.name(index_a)} is {list(shape_a)}, {self.split.name(index_b)} is {list(shape_b)}"
-        )
+        shapes = f"{self.split.name(index_a)} is {list(shape_a)}, {self.split.name(index_b)} is {list(shape_b)}"
         return Fault(
             f"images of one batch have different sizes (C, H, W): {shapes}; set data.init_args.size_px, or "
             "transforms that give one size",

@@ -23,9 +23,7 @@ def binary_cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
     one_each = {tuple(scores.shape), tuple(targets.shape)} <= {scores.shape[:1], (*scores.shape[:1], 1)}
     if scores.shape != targets.shape and not one_each:
         given = f"labels of shape {tuple(targets.shape)} for scores of shape {tuple(scores.shape)}"
-        raise UserError(
-            f"BinaryCrossEntropy: {given}; allowed: (B, C) for (B, C), or (B,) for num_classes: 1"
-        )
+        raise UserError(f"BinaryCrossEntropy: {given}; allowed: (B, C) for (B, C), or (B,) for num_classes: 1")
     targets = targets if targets.is_floating_point() else targets.to(scores.dtype)
     return F.binary_cross_entropy_with_logits(scores, targets.reshape(scores.shape))
 

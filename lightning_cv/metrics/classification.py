@@ -115,7 +115,6 @@ class ConfusionMatrix(Metric):
 
 def _columns(scores: Tensor) -> Tensor:
     """Return (B, C) scores; one score s of two classes is (0, s), whose softmax is the sigmoid of s."""
-    scores = scores.detach()
     if scores.ndim == 1 or scores.shape[1] == 1:
         scores = scores.reshape(-1, 1)
         return torch.cat([torch.zeros_like(scores), scores], dim=1)

@@ -28,7 +28,7 @@ class DatasetMean(Metric):
 
     def update(self, value: Tensor, weight: float) -> None:
         """Add a batch: its mean, a scalar, and its size."""
-        self.total += value.detach().to(self.total.dtype) * weight
+        self.total += value.to(self.total.dtype) * weight
         self.count += weight
 
     def compute(self) -> Tensor:

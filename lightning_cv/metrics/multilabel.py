@@ -32,7 +32,7 @@ class MultilabelScores(Metric):
 
     def update(self, scores: Tensor, targets: Tensor) -> None:
         """Add a batch of scores (B, C) and targets (B, C) in [0, 1]."""
-        predicted, present = scores.detach() > 0, targets >= 0.5
+        predicted, present = scores > 0, targets >= 0.5
         wrong = predicted != present
         self.count += len(scores)
         self.exact += (~wrong).all(1).sum()
@@ -64,4 +64,4 @@ class MultilabelPrecision(MultilabelAveragePrecision):
 
     def update(self, scores: Tensor, targets: Tensor) -> None:
         """Add a batch of scores (B, C) and targets (B, C) in [0, 1]."""
-        super().update(scores.detach().float().sigmoid(), (targets >= 0.5).long())
+        super().update(scores.float().sigmoid(), (targets >= 0.5).long())

@@ -38,9 +38,7 @@ def find_heads(network: nn.Module) -> list[nn.Module]:
             f"network: {type(network).__name__} has no classification head; allowed: a network with "
             "num_classes above 0 whose scores come from a Linear or Conv2d layer"
         )
-    auxiliary = [
-        _last_scoring(child) for name, child in network.named_children() if name.lower().startswith("aux")
-    ]
+    auxiliary = [_last_scoring(child) for name, child in network.named_children() if name.lower().startswith("aux")]
     found = [head for head in [*heads, *auxiliary] if head is not None]
     return list(dict.fromkeys(found))
 

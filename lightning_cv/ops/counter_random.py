@@ -90,8 +90,9 @@ def splitmix64(state: Tensor) -> Tensor:
 
 def _states(keys: Tensor, draw: int, count: int) -> Tensor:
     """Outputs `draw` ... of each key: (D, B) int64."""
-    steps = [[_signed((draw + n) * _GOLDEN_GAMMA)] for n in range(count)]
-    return splitmix64(keys + torch.tensor(steps, dtype=torch.int64, device=keys.device))
+    # Made on the device: a tensor copied to it from a list would wait for all work under way there.
+    draws = torch.arange(draw, draw + count, device=keys.device)
+    return splitmix64(draws.mul_(_signed(_GOLDEN_GAMMA))[:, None] + keys)
 
 
 def _top_24_bits(keys: Tensor, draw: int, count: int) -> Tensor:

@@ -40,20 +40,16 @@ def build_optimizer(
         optimizer: makes the optimizer from parameter groups, e.g. `functools.partial(AdamW, lr=1e-3)`.
         head: the layer that gives the class scores; needed only where `backbone_lr_factor` is not 1.
         decay_norm_and_bias: whether norms, biases, tokens and position embeddings decay like weights.
-        backbone_lr_factor: what the base rate of everything but the head is multiplied by, > 0.
+        backbone_lr_factor: what the base rate of everything but the head is multiplied by; 0 keeps it as it is.
 
     Raises:
-        UserError: nothing to train, a factor that is not positive or without a head, or arguments that the
+        UserError: nothing to train, a factor that is negative or without a head, or arguments that the
             optimizer refuses.
     """
-    if not backbone_lr_factor > 0:
-        raise UserError(
-            f"backbone_lr_factor is {backbone_lr_factor}; allowed: above 0 (freeze to train the head only)"
-        )
+    if not backbone_lr_factor >= 0:
+        raise UserError(f"backbone_lr_factor is {backbone_lr_factor}; allowed: 0 or more")
     if head is None and backbone_lr_factor != 1.0:
-        raise UserError(
-            f"backbone_lr_factor is {backbone_lr_factor}, but the network has no head; allowed: 1.0"
-        )
+        raise UserError(f"backbone_lr_factor is {backbone_lr_factor}, but the network has no head; allowed: 1.0")
     split_head = head if backbone_lr_factor != 1.0 else None
     groups = parameter_groups(network, head=split_head, decay_norm_and_bias=True)
     built = _call(optimizer, groups)
@@ -65,9 +61,7 @@ def build_optimizer(
     return built
 
 
-def parameter_groups(
-    network: nn.Module, *, head: nn.Module | None, decay_norm_and_bias: bool
-) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, *, head: nn.Module | None, decay_norm_and_bias: bool) -> list[dict[str, Any]]:
     """Sort the trainable parameters into groups for any optimizer of torch; each stands in exactly one.
 
     Args:

@@ -86,7 +86,7 @@ class Constant(Curve):
         warmup_steps: optimizer steps of linear warm-up before the full base rate; 0 for none.
     """
 
-    def decay(self, step: int, horizon: Horizon) -> float:  # noqa: ARG002
+    def decay(self, step: int, horizon: Horizon) -> float:
         """Return 1."""
         return 1.0
 
@@ -167,6 +167,6 @@ class InverseSqrt(Curve):
         warmup_steps: optimizer steps of linear warm-up before the full base rate; 0 for none.
     """
 
-    def decay(self, step: int, horizon: Horizon) -> float:  # noqa: ARG002
+    def decay(self, step: int, horizon: Horizon) -> float:
         """Return the inverse root's multiplier."""
         return 1 / math.sqrt(max(0, step - self.warmup_steps) + 1)

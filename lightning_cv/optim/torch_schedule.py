@@ -30,15 +30,13 @@ class TorchSchedule(Schedule):
         self.interval = interval
         self.monitor = monitor
 
-    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:  # noqa: ARG002
+    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:
         """Return Lightning's description of the scheduler."""
         scheduler = self.scheduler(optimizer)
         described = {"scheduler": scheduler, "interval": self.interval, "frequency": 1}
         if isinstance(scheduler, ReduceLROnPlateau):
             if self.monitor is None:
-                raise UserError(
-                    "TorchSchedule: monitor is missing; ReduceLROnPlateau needs a metric, e.g. val/loss"
-                )
+                raise UserError("TorchSchedule: monitor is missing; ReduceLROnPlateau needs a metric, e.g. val/loss")
             return described | {"monitor": self.monitor, "strict": True}
         if self.monitor is not None:
             name = type(scheduler).__name__
@@ -71,7 +69,7 @@ class TorchSequential(Schedule):
         self.milestones = milestones
         self.interval = interval
 
-    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:  # noqa: ARG002
+    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:
         """Return Lightning's description of the scheduler."""
         made = [scheduler(optimizer) for scheduler in self.schedulers]
         joined = SequentialLR(optimizer, made, self.milestones)
@@ -96,7 +94,7 @@ class TorchChained(Schedule):
         self.schedulers = schedulers
         self.interval = interval
 
-    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:  # noqa: ARG002
+    def configure(self, optimizer: Optimizer, horizon: Horizon) -> dict[str, Any]:
         """Return Lightning's description of the scheduler."""
         chained = ChainedScheduler([scheduler(optimizer) for scheduler in self.schedulers], optimizer)
         return {"scheduler": chained, "interval": self.interval, "frequency": 1}

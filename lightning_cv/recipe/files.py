@@ -132,7 +132,8 @@ def _load(text: str, name: str) -> tuple[Any, dict[str, int]]:
         raise UserError(f"{name}{place}: not YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
         reason = getattr(error, "reason", None) or str(error).splitlines()[0]
-        raise UserError(f"{name}: not YAML: {reason}") from error
+        place = f":{text.count(chr(10), 0, getattr(error, 'position', 0)) + 1}" if "\n" in text else ""
+        raise UserError(f"{name}{place}: not YAML: {reason}") from error
     except RecursionError as error:
         raise UserError(f"{name}: nested deeper than {MAX_DEPTH} levels") from error
 

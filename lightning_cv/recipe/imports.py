@@ -10,6 +10,9 @@ Network weights that a recipe asks torchvision or timm for (`weights=`, `pretrai
 in `pretrained_cfg`) are downloaded from where it says, and are read as tensors only, never as code. What
 reads files as code if asked to (`torch.load`, `torch.hub`, `torch.utils.cpp_extension`, timm's checkpoint
 helpers) is not on the list.
+
+A recipe can still choose which folders are written to (`dirpath`, `save_dir`, `default_root_dir`) and how much of the
+machine is used: read a stranger's recipe before running it.
 """
 
 import importlib
@@ -90,10 +93,9 @@ class ImportPolicy:
         return None
 
     def _remedy(self, package: str) -> str:
-        names = ", ".join((*ALLOWED, *self.extra))
         known = package in sys.stdlib_module_names or package in {name.split(".")[0] for name in ALLOWED}
         permit = "" if known or package == "jsonargparse" else f"; --allow-code {package} permits it, if you trust it"
-        return f"allowed: {names}{permit}"
+        return f"allowed: {_grouped((*ALLOWED, *self.extra))}{permit}"
 
     def resolve(self, path: str) -> Any:
         """Import what `path` names.
@@ -145,6 +147,21 @@ def check_imports(composed: Composed, policy: ImportPolicy) -> None:
 
 def _is_dotted_name(path: str) -> bool:
     return all(part.isidentifier() for part in path.split("."))
+
+
+def _grouped(paths: Iterable[str]) -> str:
+    """Dotted paths in short: `torch.{nn,optim}, torchmetrics`."""
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        parent, _, name = path.rpartition(".")
+        names.setdefault(parent, []).append(name)
+    shown = [
+        f"{parent}.{{{','.join(group)}}}"
+        if len(group) > 1 and parent
+        else ", ".join(f"{parent}.{n}".lstrip(".") for n in group)
+        for parent, group in names.items()
+    ]
+    return ", ".join(shown)
 
 
 def _longest(path: str, entries: Iterable[str]) -> int:

@@ -49,10 +49,3 @@ def walk(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(values, list):
         for index, value in enumerate(values):
             yield from walk(value, join_path(path, index))
-
-
-def deepest_known(path: str, known: Mapping[str, str]) -> str:
-    """The longest beginning of `path` that `known` has; empty if none."""
-    while path and path not in known:
-        path = path.rpartition(".")[0]
-    return path

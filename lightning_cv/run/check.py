@@ -79,6 +79,8 @@ def _check_sections(composed: Composed) -> None:
         if not isinstance(values.get(key) or {}, dict):
             example = "ema: {class_path: ...}" if key == "callbacks" else "max_epochs: 10"
             raise UserError(f"{composed.locate(key)} is {_kind(values[key])}; give a mapping such as {{{example}}}")
+        if not values.get(key, True):
+            del values[key]
 
 
 def _kind(value: object) -> str:

@@ -39,9 +39,12 @@ def _named_option(message: str, place: str, values: Mapping[str, Any]) -> str:
     words = set(re.findall(r"\w+", message))
     by_value, by_name = "", ""
     for path, value in walk(values):
-        if not path.startswith(place) or isinstance(value, dict | list) or path.endswith("class_path"):
+        name = path.rpartition(".")[2]
+        if not path.startswith(f"{place}." if place else "") or isinstance(value, dict | list):
             continue
-        if path.rpartition(".")[2] in words:
+        if name == "class_path" or name.isdecimal():
+            continue
+        if name in words:
             by_name = by_name or path
         if isinstance(value, str) and len(value) > 2 and value in message:
             by_value = by_value or path

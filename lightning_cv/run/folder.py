@@ -30,11 +30,13 @@ class RunFolder:
         path: the folder.
         run_id: its name, and the id of the run in W&B.
         name: the recipe's name.
+        is_ours: whether this process made the folder, and so writes what is written once.
     """
 
     path: Path
     run_id: str
     name: str
+    is_ours: bool = False
 
     @property
     def recipe(self) -> Path:
@@ -74,7 +76,7 @@ def create_run_folder(runs_dir: Path, name: str, run_dir: Path | None) -> RunFol
     except OSError as error:
         raise UserError(f"--run-dir {path}: cannot be made ({error.strerror})") from error
     os.environ[_FOLDER_VARIABLE] = str(path.resolve())
-    return RunFolder(path, run_id=path.name, name=name)
+    return RunFolder(path, run_id=path.name, name=name, is_ours=True)
 
 
 def forget_run_folder() -> None:

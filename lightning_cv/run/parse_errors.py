@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning_cv.errors import UserError
-from lightning_cv.recipe.compose import Composed
+from lightning_cv.recipe.compose import TOP_LEVEL, Composed
 from lightning_cv.recipe.paths import walk
 from lightning_cv.run.constructor_errors import find_culprit
 
@@ -18,14 +18,10 @@ MAX_LINE = 400
 
 _TOKEN = re.compile(r'Parser key "([^"]+)"|[Pp]roblem with given class_path \'([^\']+)\'')
 _NOISE = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Given value type",
-    "Expected a path but",
-    "Subclass types expect",
+    *("Does not validate", "Subtypes:", "Errors:", "Given value type", "Expected a path but"),
+    *("Subclass types expect", "Problem with", "Type "),
 )
-_GIVEN = re.compile(r"(?:Got|Given) value: (.*?)(?:\. Got value: .*)?$")
+_GIVEN = re.compile(r"(?:Got|Given) value: ?(.*?)(?:\. Got value:.*)?$")
 
 # What was being parsed when a line of the message was written: keys, and classes as `{class path}`.
 _Trail = tuple[str, ...]
@@ -46,12 +42,19 @@ def explain(error: BaseException, origins: Mapping[str, str], values: Mapping[st
         path = _follow(trail, recipe)
         line = _describe(path, reasons, recipe, trail=trail)
     else:
-        root = _root(error)
-        path = find_culprit(root, recipe.values)
-        reason = _first_line(str(root)) or type(root).__name__
-        named = isinstance(root, UserError) and not path
-        line = reason if named or reason.startswith(path + " ") else f"{_locate(path, recipe)}: {reason}"
+        line = _constructor_line(_root(error), recipe)
     return _shorten(" ".join(line.split()), MAX_LINE)
+
+
+def _constructor_line(error: BaseException, recipe: Composed) -> str:
+    """What a constructor says, after the place of the option or class that it is about."""
+    reason = _first_line(str(error)) or type(error).__name__
+    stated = re.match(rf"(?:{'|'.join(TOP_LEVEL)})(?:\.\w+)+", reason)
+    if stated:
+        where = recipe.origin(stated[0])
+        return f"{where}: {reason}" if where else reason
+    path = find_culprit(error, recipe.values)
+    return reason if isinstance(error, UserError) and not path else f"{_locate(path, recipe)}: {reason}"
 
 
 def _root(error: BaseException) -> BaseException:
@@ -73,8 +76,8 @@ def _innermost(text: str) -> tuple[_Trail, list[str]]:
             stack.pop()
         tokens = _TOKEN.findall(content)
         stack.extend((indent, key or f"{{{class_path}}}") for key, class_path in tokens)
-        reason = content if not tokens else content.rpartition('":')[2].strip()
-        if not reason or (reason.startswith((*_NOISE, "Problem with", "Type ")) and "Expected '" not in reason):
+        reason = content.rpartition('":')[2].strip() if tokens else content
+        if not reason or (reason.startswith(_NOISE) and "Expected '" not in reason):
             continue
         trail = tuple(token for _, token in stack)
         if len(trail) > len(best):
@@ -153,7 +156,10 @@ def _expected(reason: str) -> list[str]:
     """What `Expected a <type>. Got value: ...` asks for, in a user's words; empty if the line says none."""
     if reason.startswith("invalid literal for int()"):
         return ["int keys"]
-    match = re.match(r"Expected an? (.+?)(?:\. Got value: .*)?$", reason)
+    kind = re.match(r"(?:Not a valid subclass of|Does not implement protocol) (\w+)\.", reason)
+    if kind is not None:
+        return [f"{{class_path: a kind of {kind[1]}}}"]
+    match = re.match(r"Expected an? (.+?)(?:\. Got value:.*)?$", reason)
     if match is None or match[1].startswith("dot import path"):
         return []
     words = match[1]

@@ -1,15 +1,15 @@
 """What happens between a command line and its result, for fit, validate, test and predict?"""
 
 import copy
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import yaml
 
-from lightning_cv.contracts import PublishesInfo, TrainableTask
+from lightning_cv.contracts import TrainableTask
+from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import Composed
 from lightning_cv.recipe.imports import allowed_roots
@@ -18,10 +18,14 @@ from lightning_cv.run.check import check, restrict_imports
 from lightning_cv.run.checkpoints import find_checkpoint, run_of
 from lightning_cv.run.cli import RecipeCLI
 from lightning_cv.run.folder import RunFolder, create_run_folder, forget_run_folder, open_run_folder, write_provenance
+from lightning_cv.run.options import show_options
 from lightning_cv.run.parse_errors import explain
 from lightning_cv.run.predictions import write_predictions
+from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import print_result
 from lightning_cv.tasks import VisionTask
+
+__all__ = ["execute", "show_options"]
 
 # What a recipe gets if it does not name them: no run without a record and a snapshot.
 DEFAULT_CALLBACKS: dict[str, Any] = {
@@ -36,8 +40,11 @@ def execute(request: RunRequest) -> int:
     Raises:
         UserError: anything in the request that a user can mend, in one line.
     """
+    quiet_libraries()
     try:
         return _fit(request) if request.verb == "fit" else _score(request)
+    except Printed:
+        return 0
     finally:
         forget_run_folder()
 
@@ -57,48 +64,41 @@ def check_recipe(composed: Composed, allow_code: tuple[str, ...]) -> dict[str, A
     return check(values, composed.origins, allowed)
 
 
-def build(request: RunRequest, values: dict[str, Any], prepare: Any) -> RecipeCLI:
-    """The objects of a recipe; whatever the parser or a constructor refuses becomes one line."""
+def build(composed: Composed, values: dict[str, Any], prepare: Callable[[RecipeCLI], None]) -> RecipeCLI:
+    """The objects of a checked recipe; whatever the parser or a constructor refuses becomes one line."""
     try:
         return RecipeCLI(values, prepare)
-    except (UserError, SystemExit, OSError):
+    except (UserError, Printed, SystemExit, OSError):
         raise
     except Exception as error:
-        raise UserError(explain(error, request.composed.origins)) from error
+        raise UserError(explain(error, composed.origins, values)) from error
 
 
-class _Printed(Exception):  # noqa: N818
-    """The resolved recipe was printed; nothing is to be built."""
+class Printed(Exception):  # noqa: N818 - no error: the resolved recipe was printed, and nothing is to be built
+    """Ends a run that was only asked for its recipe."""
 
 
 def _fit(request: RunRequest) -> int:
     values = check_recipe(request.composed, request.allow_code)
-    folders: list[RunFolder] = []
+    resume_from = None if request.checkpoint is None else str(find_checkpoint(request.checkpoint))
+    folder: RunFolder | None = None
 
     def prepare(cli: RecipeCLI) -> None:
-        if request.print_config:
-            print(cli.resolved, end="")
-            raise _Printed
+        nonlocal folder
+        _print_if_asked(request, cli)
         folder = create_run_folder(request.runs_dir, request.name, request.run_dir)
-        folders.append(folder)
         cli.trainer_overrides["default_root_dir"] = str(folder.path)
-        cli.logger_overrides |= {
-            "save_dir": str(folder.path),
-            "id": folder.run_id,
-            "name": f"{folder.name}-{folder.run_id}",
-        }
-        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        name = f"{folder.name}-{folder.run_id}"
+        cli.logger_overrides |= {"save_dir": str(folder.path), "id": folder.run_id, "name": name}
+        if folder.is_ours:
             folder.recipe.write_text(cli.resolved, encoding="utf-8")
             write_provenance(folder, seed=cli.config.seed_everything)
 
-    try:
-        cli = build(request, values, prepare)
-    except _Printed:
-        return 0
-    folder = folders[0]
+    cli = build(request.composed, values, prepare)
+    assert folder is not None
     for logger in cli.trainer.loggers:
         logger.log_hyperparams(yaml.safe_load(cli.resolved))
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from)
     metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
     if request.test_after_fit:
         best = _best_checkpoint(cli.trainer)
@@ -106,6 +106,12 @@ def _fit(request: RunRequest) -> int:
         metrics |= {name: float(value) for name, value in results[0].items()}
     print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
     return 0
+
+
+def _print_if_asked(request: RunRequest, cli: RecipeCLI) -> None:
+    if request.print_config:
+        print(cli.resolved, end="")
+        raise Printed
 
 
 def _score(request: RunRequest) -> int:
@@ -119,18 +125,13 @@ def _score(request: RunRequest) -> int:
     home = request.run_dir or run_of(checkpoint)
 
     def prepare(cli: RecipeCLI) -> None:
-        if request.print_config:
-            print(cli.resolved, end="")
-            raise _Printed
         nonlocal home
+        _print_if_asked(request, cli)
         if home is None:
             home = create_run_folder(request.runs_dir, request.name, None).path
         cli.trainer_overrides["default_root_dir"] = str(home)
 
-    try:
-        cli = build(request, values, prepare)
-    except _Printed:
-        return 0
+    cli = build(request.composed, values, prepare)
     assert home is not None
     if request.verb == "predict":
         return _predict(request, cli, checkpoint, home)
@@ -143,7 +144,7 @@ def _score(request: RunRequest) -> int:
 
 def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) -> int:
     task, data = cli.model, cli.datamodule
-    if not isinstance(task, VisionTask) or not isinstance(data, PublishesInfo):
+    if not isinstance(task, VisionTask) or not isinstance(data, VisionData):
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)

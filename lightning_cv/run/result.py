@@ -39,15 +39,22 @@ def result_lines(
         names = sorted(scores, key=lambda name: (name != watched, name))
         if names:
             lines.append(f"{stage:<9} " + "  ".join(f"{name} {scores[name]:.4f}" for name in names))
-    snapshot = checkpoint or getattr(trainer.checkpoint_callback, "best_model_path", "")
-    if snapshot:
-        lines.append(f"snapshot  {snapshot}")
+    snapshot = checkpoint or Path(getattr(trainer.checkpoint_callback, "best_model_path", ""))
+    if snapshot.name:
+        lines.append(f"snapshot  {_from_here(snapshot)}")
     if folder is not None:
-        lines.append(f"run       {folder.path}")
+        lines.append(f"run       {_from_here(folder.path)}")
         if folder.progress.is_file():
-            lines.append(f"look      {folder.progress}  (one JSON line per validation)")
+            lines.append(f"look      {_from_here(folder.progress)} holds the curves, one JSON line per validation")
     for logger in trainer.loggers:
         command = getattr(logger, "sync_command", None)
         if command:
             lines.append(f"sync      {command}")
     return lines
+
+
+def _from_here(path: Path) -> Path:
+    """The path as a user in the working folder would write it."""
+    here = Path.cwd()
+    path = path.absolute()
+    return path.relative_to(here) if path.is_relative_to(here) else path

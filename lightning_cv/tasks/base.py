@@ -107,11 +107,12 @@ class VisionTask(pl.LightningModule, ABC):
         """Lightning's hook: write the curves once per window."""
         if self._curves.is_due(self.trainer):
             self.log_dict(self._curves.flush(self.trainer), prog_bar=True, logger=False)
+        if self.trainer.is_last_batch:
+            self.log_dict(self._curves.end_epoch(self.trainer), logger=False)
 
     def on_train_epoch_end(self) -> None:
-        """Lightning's hook: the means over the epoch's samples."""
-        self._curves.flush(self.trainer)
-        self.log_dict(self._curves.epoch_means())
+        """Lightning's hook: an epoch that was cut short has means too."""
+        self.log_dict(self._curves.end_epoch(self.trainer), logger=False)
 
     # Scoring.
 
@@ -175,6 +176,7 @@ class VisionTask(pl.LightningModule, ABC):
         )
         if self._schedule is None:
             return optimizer
+        self.trainer.fit_loop.setup_data()
         total = self.trainer.estimated_stepping_batches
         if math.isinf(total):
             raise UserError(

@@ -28,7 +28,7 @@ class Classify(VisionTask):
         loss: takes scores (B, C) and labels, (B,) int64 or soft (B, C); returns the batch mean. Cross-entropy
             if not given; label smoothing is `torch.nn.CrossEntropyLoss`'s own.
         schedule: see `VisionTask`.
-        multilabel: labels are (B, C) in {0, 1}; give a loss that takes them, e.g. `torch.nn.BCEWithLogitsLoss`.
+        multilabel: labels are (B, C) in {0, 1}; needs `lightning_cv.losses.BinaryCrossEntropy` or the like as loss.
         aux_weight: weight of each auxiliary head's loss in training.
         decay_norm_and_bias: see `VisionTask`.
         backbone_lr_factor: see `VisionTask`.

@@ -56,10 +56,17 @@ class TrainingCurves:
             logger.log_metrics(values, step=self._flushed_step)
         return values
 
-    def epoch_means(self) -> dict[str, float]:
-        """`train/<name>_epoch`: the means over all samples since the last call; every process calls it."""
+    def end_epoch(self, trainer: pl.Trainer) -> dict[str, float]:
+        """Write and return `train/<name>_epoch`, the means over all samples of the epoch; every process calls it.
+
+        Called before the validation at its end, so that both stand in the same record; a second call is empty.
+        """
+        self.flush(trainer)
         means = mean_over_devices(self._means.take_totals())
-        return {f"train/{name}_epoch": mean for name, mean in means.items()}
+        values = {f"train/{name}_epoch": mean for name, mean in means.items()}
+        for logger in trainer.loggers if values else ():
+            logger.log_metrics(values, step=trainer.global_step)
+        return values
 
 
 def _non_finite_loss(trainer: pl.Trainer, losses: list[float], indices: list[Tensor]) -> NonFiniteLossError:

@@ -4,26 +4,22 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 from torchmetrics import MetricCollection
 
 from lightning_cv.contracts import IMAGE, Batch, StepOutput
 from lightning_cv.tasks.means import SampleMeans, mean_over_devices
 
 
-class SetScores(nn.Module):
+class SetScores:
     """Means and metrics over a set, by group (`val`, `test`, `val_raw`, ...); exact over devices and ragged batches.
-
-    A module, so that the metrics follow the task to its device.
 
     Args:
         make_metrics: the metrics of one group; each takes (predictions, targets).
     """
 
     def __init__(self, make_metrics: Callable[[], MetricCollection]) -> None:
-        super().__init__()
         self._make_metrics = make_metrics
-        self._metrics = nn.ModuleDict()
+        self._metrics: dict[tuple[str, torch.device], MetricCollection] = {}
         self._means: dict[str, SampleMeans] = {}
 
     def add(self, group: str, batch: Batch, output: StepOutput) -> None:
@@ -45,10 +41,8 @@ class SetScores(nn.Module):
         return {f"{group}/{name}": value for name, value in values.items()}
 
     def _of(self, group: str, device: torch.device) -> MetricCollection:
-        if group not in self._metrics:
+        if (group, device) not in self._metrics:
             # `Trainer.validate` runs in inference mode, `fit` does not: states of one must work in the other.
             with torch.inference_mode(False):
-                self._metrics[group] = self._make_metrics().to(device)
-        metrics = self._metrics[group]
-        assert isinstance(metrics, MetricCollection)
-        return metrics
+                self._metrics[group, device] = self._make_metrics().to(device)
+        return self._metrics[group, device]

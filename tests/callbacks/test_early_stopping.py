@@ -44,9 +44,7 @@ def test_a_metric_that_should_fall_is_watched_for_its_minimum(tmp_path):
 def test_the_sanity_check_does_not_count(tmp_path):
     """row 121: two sanity batches before training change nothing."""
     task = TinyTask(script=RISE_AND_FALL)
-    trainer(tmp_path, [EarlyStopping(patience=2)], max_epochs=12, num_sanity_val_steps=2).fit(
-        task, loader(), loader()
-    )
+    trainer(tmp_path, [EarlyStopping(patience=2)], max_epochs=12, num_sanity_val_steps=2).fit(task, loader(), loader())
     assert task.validations == 6
 
 
@@ -66,7 +64,7 @@ def test_the_count_goes_on_after_a_resume(tmp_path, stop_after):
 
 def test_an_unknown_metric_is_named_with_those_that_exist(tmp_path):
     fitter = trainer(tmp_path, [EarlyStopping(monitor="val/acuracy", mode="max")])
-    with pytest.raises(UserError, match="'val/acuracy'.*train/loss, val/loss, val/score") as error:
+    with pytest.raises(UserError, match=r"'val/acuracy'.*train/loss, val/loss, val/score") as error:
         fitter.fit(TinyTask(), loader(), loader())
     assert "\n" not in str(error.value)
 

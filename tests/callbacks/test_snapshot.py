@@ -81,17 +81,22 @@ def test_without_validation_data_the_last_weights_are_saved_each_epoch(tmp_path)
     assert load(tmp_path / "checkpoints/last.ckpt")["global_step"] == 12
 
 
+class PowerCut(Callback):
+    """Ends training with an error at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            raise RuntimeError("power cut")
+
+
 def test_the_last_file_is_written_every_n_steps_too(tmp_path):
     """The oracle is the run itself, stopped by an error in step 5: the file is that of step 4."""
-
-    class Broken(Callback):
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            if trainer.global_step == 5:
-                raise RuntimeError("power cut")
-
     task = TinyTask()
     with pytest.raises(RuntimeError, match="power cut"):
-        trainer(tmp_path, [Broken(), Snapshot(every_n_steps=2)]).fit(task, loader(), loader())
+        trainer(tmp_path, [PowerCut(5), Snapshot(every_n_steps=2)]).fit(task, loader(), loader())
     last = load(tmp_path / "checkpoints/last.ckpt")
     assert last["global_step"] == 4
     assert torch.equal(last["state_dict"]["network.weight"], task.raw_by_step[4]["weight"])
@@ -131,6 +136,11 @@ def test_validations_within_an_epoch_are_kept_with_their_step(tmp_path):
     fitter = trainer(tmp_path, [Snapshot()], max_epochs=2, val_check_interval=0.5)
     fitter.fit(task, loader(), loader())
     assert files(tmp_path) == ["best-epoch000-step000006.ckpt", "last.ckpt"]
+    with pytest.raises(RuntimeError, match="power cut"):
+        trainer(tmp_path / "cut", [PowerCut(4), Snapshot()], val_check_interval=0.5).fit(
+            TinyTask(script=PEAK), loader(), loader()
+        )
+    assert load(tmp_path / "cut/checkpoints/last.ckpt")["global_step"] == 3
 
 
 def test_validation_every_second_epoch_keeps_its_best_and_the_last_of_each_epoch(tmp_path):
@@ -155,7 +165,7 @@ def test_a_resumed_run_knows_its_best(tmp_path):
 
 
 def test_an_unknown_metric_is_named_with_those_that_exist(tmp_path):
-    with pytest.raises(UserError, match="'val/acc'.*val/loss, val/score"):
+    with pytest.raises(UserError, match=r"'val/acc'.*val/loss, val/score"):
         trainer(tmp_path, [Snapshot(monitor="val/acc", mode="max")]).fit(TinyTask(), loader(), loader())
 
 

@@ -99,12 +99,14 @@ class TinyTask(LightningModule):
         checkpoint["validations"] = self.validations
         if self.averaged is not None:
             checkpoint["averaged_network"] = self.averaged.state_dict()
+            checkpoint["scored"] = self.scored
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.validations = checkpoint["validations"]
         if "averaged_network" in checkpoint:
             self.averaged = deepcopy(self.network)
             self.averaged.load_state_dict(checkpoint["averaged_network"])
+            self.scored = checkpoint["scored"]
 
 
 def _copied(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -80,7 +80,8 @@ def test_batches_have_the_keys_types_and_shapes_that_info_tells(make, stage):
         assert batch[IMAGE].shape == (num_images, info.channels, *info.size_px)
         assert batch[LABEL].dtype == torch.int64
         assert batch[LABEL].shape == (num_images,)
-        assert 0 <= batch[LABEL].min() and batch[LABEL].max() < info.num_classes
+        assert batch[LABEL].min() >= 0
+        assert batch[LABEL].max() < info.num_classes
         assert batch[INDEX].dtype == torch.int64
     assert len(info.mean) == len(info.std) == info.channels
     assert len(set(info.class_names)) == info.num_classes
@@ -139,7 +140,8 @@ def test_training_images_are_standardized_by_statistics_of_their_own(make):
 
 def test_images_can_be_only_scaled_or_standardized_as_stated(make):
     plain = torch.cat([batch[IMAGE] for batch in batches(make(normalize=False), Stage.VAL)])
-    assert 0 <= plain.min() and 0.5 < plain.max() <= 1
+    assert plain.min() >= 0
+    assert 0.5 < plain.max() <= 1
     channels = plain.shape[1]
     stated = lightning_cv.data.MeanStd([0.5] * channels, [0.25] * channels)
     given = torch.cat([batch[IMAGE] for batch in batches(make(normalize=stated), Stage.VAL)])

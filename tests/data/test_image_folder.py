@@ -1,7 +1,6 @@
 """Folders of real image files are read as their layout says, and what is wrong with one is said in one line."""
 
 import struct
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def test_every_format_gives_the_pixels_that_pillow_reads(tmp_path, suffix, chann
     assert np.abs(image.permute(1, 2, 0).numpy() - expected).max() <= (1 if channels == 1 else 0)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 def test_images_stand_upright_as_their_exif_data_say(tmp_path, suffix):
     pixels = Image.fromarray(random_image(0, (10, 20)))
     exif = Image.Exif()
@@ -103,6 +102,12 @@ def test_any_folder_is_predicted_without_labels(tmp_path):
     assert data.info.class_names == CLASSES
 
 
+def test_a_folder_to_predict_that_is_not_there_is_named_by_its_own_key(tmp_path):
+    make_class_folders(tmp_path)
+    with pytest.raises(UserError, match=r"^data\.init_args\.predict_root: .*nowhere given \(No such file"):
+        ready(tmp_path, "predict", predict_root=str(tmp_path / "nowhere"))
+
+
 def spoil(path):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -111,8 +116,7 @@ def spoil(path):
 
 @pytest.mark.parametrize("kind", ["truncated", "empty", "text", "wrong checksum"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_corrupt_image_ends_the_run_with_its_path_in_one_line(tmp_path, kind, suffix, num_workers):
+def test_a_corrupt_image_ends_the_run_with_its_path_in_one_line(tmp_path, kind, suffix):
     make_class_folders(tmp_path, suffixes=(suffix,))
     bad = tmp_path / "dog" / f"3{suffix}"
     match kind:
@@ -124,12 +128,27 @@ def test_a_corrupt_image_ends_the_run_with_its_path_in_one_line(tmp_path, kind, 
             bad.write_text("<html>not found</html>")
         case "wrong checksum":
             bad.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + bytes(17))
-    data = ready(tmp_path, normalize=False, val_fraction=0.0, test_fraction=0.0, num_workers=num_workers)
+    data = ready(tmp_path, normalize=False, val_fraction=0.0, test_fraction=0.0)
     with pytest.raises(UserError) as caught:
         list(data.train_dataloader())
     assert str(bad) in str(caught.value)
     assert "on_corrupt: skip" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_worker_that_meets_a_corrupt_image_says_it_in_the_same_line(tmp_path):
+    make_class_folders(tmp_path)
+    bad = spoil(tmp_path / "dog" / "3.jpg")
+
+    def line(num_workers):
+        data = ready(tmp_path, normalize=False, val_fraction=0.0, test_fraction=0.0, num_workers=num_workers)
+        try:
+            list(data.train_dataloader())
+        except UserError as error:
+            return str(error)
+
+    assert str(bad) in line(0)
+    assert line(1) == line(0)
 
 
 def test_corrupt_images_can_be_left_out_and_are_counted_once_an_epoch(tmp_path):
@@ -147,6 +166,7 @@ def test_corrupt_images_can_be_left_out_and_are_counted_once_an_epoch(tmp_path):
         assert all(len(batch[IMAGE]) == len(batch[LABEL]) == len(batch[INDEX]) for batch in batches)
 
 
+@pytest.mark.filterwarnings("ignore:.*left out of this epoch")
 def test_a_batch_without_any_readable_image_ends_the_run(tmp_path):
     make_class_folders(tmp_path, num_images=2)
     for path in (tmp_path / "dog").iterdir():
@@ -154,9 +174,9 @@ def test_a_batch_without_any_readable_image_ends_the_run(tmp_path):
     data = ready(
         tmp_path, "validate", on_corrupt="skip", val_fraction=0.5, test_fraction=0.0, normalize=False, batch_size=1
     )
-    with pytest.raises(UserError, match="no image of its batch can be read"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        list(data.val_dataloader())
+    loader = data.val_dataloader()
+    with pytest.raises(UserError, match="no image of its batch can be read"):
+        list(loader)
 
 
 def test_the_probe_passes_over_corrupt_images_and_says_if_all_are(tmp_path):
@@ -195,7 +215,7 @@ def unknown_class_in_val(root):
 @pytest.mark.parametrize(
     ("make", "line"),
     [
-        (missing, r"nowhere given \(No such file or directory\), allowed: a readable folder of class folders"),
+        (missing, r"nowhere given \(No such file or directory\), allowed: a folder of images that can be read"),
         (empty, r"empty has no class folders, allowed: one sub-folder a class"),
         (class_without_images, r"bat holds no images, allowed: files ending in .*\.png"),
         (unknown_class_in_val, r"zebra is a class that the training images lack, allowed: cat, dog, owl"),

@@ -9,7 +9,7 @@ from lightning_cv.data import Digits, ImageFolder, ResidentSplit, VisionData
 from lightning_cv.data import sampler as sampler_module
 from lightning_cv.data.resident import ResidentLoader
 from lightning_cv.data.sampler import OrderedBatches, ShuffledBatches
-from lightning_cv.data.workers import Workers, WorkerLoader
+from lightning_cv.data.workers import WorkerLoader, Workers
 from lightning_cv.errors import UserError
 from tests.makers import make_class_folders
 

@@ -90,6 +90,16 @@ def test_each_stage_of_the_pipeline_runs_on_what_it_wants():
     assert not torch.equal(augment(batch, epoch=1, first_index=0)["label"], first["label"])
 
 
+def test_transforms_of_one_list_draw_independently():
+    """Row 35: two flips in a row leave half of the images flipped; with the same draws they would leave none."""
+    normalizer = Normalizer(MeanStd([0.0], [1.0]))
+    augment = BatchAugmentation([RandomHorizontalFlip(), RandomHorizontalFlip()], normalizer, seed=0, num_samples=400)
+    images = torch.tensor([0, 255], dtype=torch.uint8).expand(400, 1, 1, 2).contiguous()
+    batch = {"image": images, "label": torch.zeros(400), "index": torch.arange(400)}
+    flipped = augment(batch, epoch=0, first_index=0)["image"][:, 0, 0, 0]
+    assert stats.binomtest(int(flipped.sum()), 400, 0.5).pvalue > 0.001
+
+
 @pytest.mark.parametrize("transform", [v2.RandomHorizontalFlip(), v2.RandomChoice([v2.MixUp(), v2.RandomErasing()])])
 def test_a_transform_with_one_draw_a_batch_is_refused(transform):
     with pytest.raises(UserError, match=r"data\.init_args\.batch_transforms: Random.* train_transform"):

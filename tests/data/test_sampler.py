@@ -38,7 +38,7 @@ def test_devices_share_each_global_batch_whatever_their_number(as_rank, num_samp
     assert len({len(s) for s in steps}) == 1, "every device makes the same number of steps"
     for k in range(len(steps[0])):
         parts = [rank_steps[k] for rank_steps in steps]
-        assert sum(parts, []) == batches[k]
+        assert [index for part in parts for index in part] == batches[k]
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
         assert min(map(len, parts)) >= 1
     dropped = batches[len(steps[0]) :]

@@ -74,9 +74,7 @@ def test_batch_transforms_touch_training_only(transform):
     for stage in ("val", "test", "predict"):
         assert seen[stage]
         for batch in seen[stage]:
-            torch.testing.assert_close(
-                batch[IMAGE], normalized(data, stage, batch[INDEX]), rtol=1e-5, atol=1e-5
-            )
+            torch.testing.assert_close(batch[IMAGE], normalized(data, stage, batch[INDEX]), rtol=1e-5, atol=1e-5)
             assert torch.equal(batch[LABEL], data.split(stage).labels[batch[INDEX]])
         if stage != "val":
             indices = torch.cat([batch[INDEX] for batch in seen[stage]])
@@ -116,7 +114,12 @@ def test_overfitting_takes_the_same_batches_every_epoch():
 
 @pytest.mark.parametrize(
     ("precision", "dtype"),
-    [("32-true", torch.float32), ("bf16-mixed", torch.float32), ("bf16-true", torch.bfloat16), ("64-true", torch.float64)],
+    [
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.float32),
+        ("bf16-true", torch.bfloat16),
+        ("64-true", torch.float64),
+    ],
 )
 def test_images_have_the_type_that_the_precision_asks_for(precision, dtype):
     seen = run(Digits(), precision=precision)

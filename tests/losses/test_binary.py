@@ -51,9 +51,7 @@ def test_soft_targets_keep_their_precision():
 
 def test_its_gradient_is_right():
     """row 9: gradcheck passes in float64."""
-    assert torch.autograd.gradcheck(
-        lambda s: binary_cross_entropy(s, TARGETS), SCORES.clone().requires_grad_()
-    )
+    assert torch.autograd.gradcheck(lambda s: binary_cross_entropy(s, TARGETS), SCORES.clone().requires_grad_())
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,17 @@ def test_multilabel_metrics_equal_scikit_learn():
         torch.testing.assert_close(values[name], torch.tensor(float(value)), rtol=1e-5, atol=1e-6)
 
 
+def test_an_absent_label_counts_as_zero_f1():
+    """row 200: as in scikit-learn, a label that is never present nor predicted has F1 0, rare ones their own."""
+    targets, scores = TARGETS.clone(), MANY.clone()
+    targets[:, 0], scores[:, 0] = 0, -1.0
+    targets[:, 1] = (torch.arange(203) == 3).long()
+    scores[:, 1] = 2.0 * targets[:, 1] - 1.0
+    expected = sklearn_metrics.f1_score(targets, (scores > 0).long(), average="macro", zero_division=0)
+    metrics = classification_metrics(4, multilabel=True)["scores"]
+    assert_close(feed(metrics, scores, targets)["f1"], torch.tensor(expected).float())
+
+
 def test_scores_within_0_and_1_are_scores_too():
     """rows 5, 200: a batch of logits within [0, 1] is not taken for probabilities, as torchmetrics would."""
     scores = torch.tensor([[0.1], [0.3], [-0.5], [3.0]])

@@ -73,8 +73,20 @@ def test_each_trainable_parameter_is_in_one_group(make, decay_norm_and_bias):
     assert len(in_head) == 2
 
 
+def test_a_network_may_name_what_does_not_decay():
+    """row 31: names from a network's own `no_weight_decay()`, timm's convention, do not decay."""
+
+    class Naming(Tiny):
+        def no_weight_decay(self) -> set[str]:
+            return {"conv.weight"}
+
+    network = Naming()
+    groups = parameter_groups(network, head=None, decay_norm_and_bias=False)
+    assert names_by_group(network, groups)["network"] == {"head.weight"}
+
+
 def test_timm_names_what_does_not_decay():
-    """row 31: what a timm network returns from `no_weight_decay()` does not decay; nor do 1-D parameters."""
+    """row 31: what a timm Swin names, and every parameter of one dimension, does not decay."""
     with torch.device("meta"):
         network = timm.create_model("swin_tiny_patch4_window7_224", num_classes=3)
     groups = parameter_groups(network, head=None, decay_norm_and_bias=False)
@@ -131,7 +143,7 @@ def test_groups_are_split_only_where_it_matters(make, decay_norm_and_bias, expec
     ("arguments", "named"),
     [
         ({"head": None, "backbone_lr_factor": 0.1}, "backbone_lr_factor is 0.1"),
-        ({"head": None, "backbone_lr_factor": 0.0}, "backbone_lr_factor is 0.0"),
+        ({"head": nn.ReLU(), "backbone_lr_factor": -0.1}, "backbone_lr_factor is -0.1"),
         ({"head": None, "optimizer": partial(torch.optim.Adam, lr=-1.0)}, "optimizer: .*-1.0"),
         ({"head": None, "network": nn.ReLU()}, "trainable"),
     ],

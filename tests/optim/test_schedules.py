@@ -140,9 +140,7 @@ def test_a_resume_changes_nothing(schedule, at, tmp_path):
     optimizer = make_optimizer(BASE)
     scheduler = schedule.configure(optimizer, HORIZON)["scheduler"]
     before = rates_of(optimizer, scheduler, at)
-    torch.save(
-        {"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}, tmp_path / "state.pt"
-    )
+    torch.save({"optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}, tmp_path / "state.pt")
 
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     optimizer = make_optimizer(BASE)

@@ -113,7 +113,7 @@ def test_a_missing_file_is_one_line():
         ("a: " + "[" * 5000 + "]" * 5000 + "\n", "nested deeper than 50 levels"),
         ("a: *nobody\n", "undefined alias"),
         ("a: " + "9" * 5000 + "\n", "recipe.yaml:1: not a int"),
-        ("a: x\x00y\n", "recipe.yaml: not YAML: "),
+        ("a: 1\nb: x\x00y\n", "recipe.yaml:2: not YAML: special characters are not allowed"),
         ("a: b\n<<: [1]\n", "<< merges mappings only"),
         ("#" * (files.MAX_BYTES + 1), "larger than 256 KiB"),
     ],

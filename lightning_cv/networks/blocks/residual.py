@@ -30,9 +30,7 @@ class BasicBlock(nn.Module):
         norm: batch norm or group norm.
     """
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int = 1, norm: NormName = "batch"
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, norm: NormName = "batch") -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.norm1 = make_norm(norm, out_channels)

@@ -33,16 +33,12 @@ class LeNet5(nn.Module):
             nn.Tanh(),
             nn.AvgPool2d(2),
         )
-        self.hidden = nn.Sequential(
-            nn.Flatten(), nn.Linear(16 * 5 * 5, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh()
-        )
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(16 * 5 * 5, 120), nn.Tanh(), nn.Linear(120, 84), nn.Tanh())
         self.head = nn.Linear(84, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, in_channels, 32 - 2 padding, 32 - 2 padding) to class scores (B, num_classes)."""
         if images.shape[-2:] != (self.size_px, self.size_px):
             given, allowed = f"{images.shape[-2]}x{images.shape[-1]}", f"{self.size_px}x{self.size_px}"
-            raise UserError(
-                f"LeNet5: images are {given}; allowed: {allowed}, or padding: 2 for 28x28, 0 for 32x32"
-            )
+            raise UserError(f"LeNet5: images are {given}; allowed: {allowed}, or padding: 2 for 28x28, 0 for 32x32")
         return self.head(self.hidden(self.features(images)))

@@ -49,7 +49,5 @@ class Mlp(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to class scores (B, num_classes)."""
         if images.shape[1:] != self.image:
-            raise UserError(
-                f"Mlp: images are {tuple(images.shape[1:])}; allowed: image: {list(self.image)} as set"
-            )
+            raise UserError(f"Mlp: images are {tuple(images.shape[1:])}; allowed: image: {list(self.image)} as set")
         return self.head(self.hidden(images))

@@ -40,9 +40,7 @@ class SmallResNet(nn.Module):
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1:
-            raise UserError(
-                f"SmallResNet: widths is {list(widths)}; allowed: one or more widths of 1 or more"
-            )
+            raise UserError(f"SmallResNet: widths is {list(widths)}; allowed: one or more widths of 1 or more")
         if blocks_per_stage < 1:
             raise UserError(f"SmallResNet: blocks_per_stage is {blocks_per_stage}; allowed: 1 or more")
         self.stem = nn.Sequential(

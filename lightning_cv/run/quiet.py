@@ -1,0 +1,29 @@
+"""Which messages of the libraries below would only distract a user of the command line?"""
+
+import logging
+import warnings
+
+# Advertisements, notes on what this platform does on purpose, and deprecations inside the libraries themselves.
+_LOGGED = ("💡 Tip", "`weights_only` was not set", "Loading `train_dataloader` to estimate", "Seed set to")
+_WARNED = (
+    r".*isinstance\(treespec, LeafSpec\).*",
+    r"The image decoding and encoding capabilities.*",
+    # Means and metrics are reduced over devices before they are logged.
+    r"It is recommended to use `self.log\(.*sync_dist=True\)`.*",
+    r".*``instantiate_classes`` was deprecated.*",
+    r".*skip_none parameter was deprecated.*",
+)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(_LOGGED)
+
+
+def quiet_libraries() -> None:
+    """Pass over these messages, and no others, for the rest of the process."""
+    for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
+        for target in (logging.getLogger(name), *logging.getLogger(name).handlers):
+            if _is_wanted not in target.filters:
+                target.addFilter(_is_wanted)
+    for message in _WARNED:
+        warnings.filterwarnings("ignore", message=message)
