@@ -1,5 +1,6 @@
 """What happens beside the training step? Callbacks that every task shares."""
 
+from lightning_cv.callbacks.confusion_matrix import ConfusionMatrix
 from lightning_cv.callbacks.early_stopping import EarlyStopping
 from lightning_cv.callbacks.ema import Ema
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
@@ -10,6 +11,7 @@ from lightning_cv.callbacks.snapshot import Snapshot
 from lightning_cv.callbacks.throughput import Throughput
 
 __all__ = [
+    "ConfusionMatrix",
     "EarlyStopping",
     "Ema",
     "LearningRate",

@@ -61,8 +61,9 @@ class RecipeCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The Trainer with the recipe's named callbacks, after those of `trainer.callbacks`."""
+        extra = self.trainer_overrides.pop("callbacks", [])
         named = [callback for callback in self.config_init.callbacks.values() if callback is not None]
         listed = self.config_init.trainer.callbacks or []
         listed = listed if isinstance(listed, list) else [listed]
-        overrides = {"callbacks": [*listed, *named], **self.trainer_overrides, **kwargs}
+        overrides = {"callbacks": [*extra, *listed, *named], **self.trainer_overrides, **kwargs}
         return super().instantiate_trainer(**overrides)

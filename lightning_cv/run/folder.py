@@ -79,6 +79,18 @@ def create_run_folder(runs_dir: Path, name: str, run_dir: Path | None) -> RunFol
     return RunFolder(path, run_id=path.name, name=name, is_ours=True)
 
 
+def discard_run_folder(folder: RunFolder) -> None:
+    """Remove the folder of a run that was refused before it started; a folder with anything else in it stays."""
+    own = {folder.recipe, folder.provenance}
+    if not folder.is_ours or set(folder.path.iterdir()) - own:
+        return
+    for path in own:
+        path.unlink(missing_ok=True)
+    folder.path.rmdir()
+    if not any(folder.path.parent.iterdir()):
+        folder.path.parent.rmdir()
+
+
 def forget_run_folder() -> None:
     """Called at the end of a run, so that the next one in this process starts its own."""
     os.environ.pop(_FOLDER_VARIABLE, None)

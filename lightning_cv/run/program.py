@@ -17,7 +17,14 @@ from lightning_cv.recipe.request import RunRequest
 from lightning_cv.run.check import check, restrict_imports
 from lightning_cv.run.checkpoints import find_checkpoint, run_of
 from lightning_cv.run.cli import RecipeCLI
-from lightning_cv.run.folder import RunFolder, create_run_folder, forget_run_folder, open_run_folder, write_provenance
+from lightning_cv.run.folder import (
+    RunFolder,
+    create_run_folder,
+    discard_run_folder,
+    forget_run_folder,
+    open_run_folder,
+    write_provenance,
+)
 from lightning_cv.run.options import show_options
 from lightning_cv.run.parse_errors import explain
 from lightning_cv.run.predictions import write_predictions
@@ -93,12 +100,18 @@ def _fit(request: RunRequest) -> int:
         if folder.is_ours:
             folder.recipe.write_text(cli.resolved, encoding="utf-8")
             write_provenance(folder, seed=cli.config.seed_everything)
+        cli.trainer_overrides["callbacks"] = [start]
 
-    cli = build(request.composed, values, prepare)
+    start = _Start()
+    try:
+        cli = build(request.composed, values, prepare)
+        start.recipe = yaml.safe_load(cli.resolved)
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from)
+    except UserError:
+        if folder is not None and not start.happened:
+            discard_run_folder(folder)
+        raise
     assert folder is not None
-    for logger in cli.trainer.loggers:
-        logger.log_hyperparams(yaml.safe_load(cli.resolved))
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from)
     metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
     if request.test_after_fit:
         best = _best_checkpoint(cli.trainer)
@@ -106,6 +119,19 @@ def _fit(request: RunRequest) -> int:
         metrics |= {name: float(value) for name, value in results[0].items()}
     print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
     return 0
+
+
+class _Start(pl.Callback):
+    """Tells whether training ever started, after every check; records the recipe with the trackers then."""
+
+    def __init__(self) -> None:
+        self.recipe: dict[str, Any] = {}
+        self.happened = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.happened = True
+        for logger in trainer.loggers:
+            logger.log_hyperparams(self.recipe)
 
 
 def _print_if_asked(request: RunRequest, cli: RecipeCLI) -> None:

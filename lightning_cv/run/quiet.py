@@ -4,7 +4,13 @@ import logging
 import warnings
 
 # Advertisements, notes on what this platform does on purpose, and deprecations inside the libraries themselves.
-_LOGGED = ("💡 Tip", "`weights_only` was not set", "Loading `train_dataloader` to estimate", "Seed set to")
+_LOGGED = (
+    "💡 Tip",
+    "`weights_only` was not set",
+    "Loading `train_dataloader` to estimate",
+    "Seed set to",
+    "TPU available",
+)
 _WARNED = (
     r".*isinstance\(treespec, LeafSpec\).*",
     r"The image decoding and encoding capabilities.*",

@@ -116,13 +116,13 @@ class VisionTask(pl.LightningModule, ABC):
 
     # Scoring.
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Lightning's hook: add one batch to the validation scores."""
-        self._score(Stage.VAL, batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Lightning's hook: add one batch to the validation scores; callbacks get predictions and targets."""
+        return self._score(Stage.VAL, batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Lightning's hook: add one batch to the test scores."""
-        self._score(Stage.TEST, batch)
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Lightning's hook: add one batch to the test scores; callbacks get predictions and targets."""
+        return self._score(Stage.TEST, batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Lightning's hook: predictions with the index of each sample."""
@@ -149,9 +149,12 @@ class VisionTask(pl.LightningModule, ABC):
         self.averaged.to(self.device)
         return [("", self.averaged), ("_raw", self.network)][: 2 if self.scored == "both" else 1]
 
-    def _score(self, stage: Stage, batch: Batch) -> None:
-        for suffix, network in self._scored_networks():
-            self._set_scores.add(stage + suffix, batch, self.step(network, batch))
+    def _score(self, stage: Stage, batch: Batch) -> dict[str, Any]:
+        outputs = [(suffix, self.step(network, batch)) for suffix, network in self._scored_networks()]
+        for suffix, output in outputs:
+            self._set_scores.add(stage + suffix, batch, output)
+        _, watched = outputs[0]
+        return {"predictions": watched.predictions, "targets": watched.targets}
 
     def _log_scores(self, stage: Stage) -> None:
         for suffix, _ in self._scored_networks():

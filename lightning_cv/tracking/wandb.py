@@ -32,8 +32,8 @@ class WandbTracker(WandbLogger):
 
     Online where the user is logged in (`wandb login`, or WANDB_API_KEY) and the server answers; else offline,
     to be sent later with `sync_command`. A start waits for a server 10 s at most. What cannot be recorded is
-    reported once, and training goes on. Everything is written below `save_dir`, each second, so that a killed
-    run loses a second of its curves. WANDB_MODE, where it is set, wins over `mode`.
+    reported once, and training goes on. Everything is written below `save_dir`, and within a second, so that a
+    killed run loses a second and one point of its curves. WANDB_MODE, where it is set, wins over `mode`.
 
     Args:
         project: the W&B project.
@@ -74,6 +74,8 @@ class WandbTracker(WandbLogger):
         self._mode = mode
         self._directory: Path | None = None
         self._said: set[str] = set()
+        self._row: dict[str, float] = {}
+        self._row_step: int | None = None
 
     @property
     @rank_zero_experiment
@@ -97,11 +99,26 @@ class WandbTracker(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record a point of the curves; what W&B refuses is reported once and dropped."""
-        try:
-            super().log_metrics(metrics, step)
-        except Exception as error:
-            self._say("the curves", error)
+        """Record a point of the curves; what W&B refuses is reported once and dropped.
+
+        What several parts log for one step becomes one row, so that any two of them can be plotted against
+        each other; the row is sent when the next one begins, or with `save`.
+        """
+        if step is None or step != self._row_step or not self._row.keys().isdisjoint(metrics):
+            self._send_row()
+        self._row.update(metrics)
+        self._row_step = step
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Send what waits."""
+        self._send_row()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Send what waits; the run itself stays open for the test that may follow."""
+        self._send_row()
+        super().finalize(status)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
@@ -114,6 +131,7 @@ class WandbTracker(WandbLogger):
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
         """End the run, so that another may begin in this process; waits for an upload 2 minutes at most."""
+        self._send_row()
         if self._experiment is None:
             return
         try:
@@ -121,6 +139,15 @@ class WandbTracker(WandbLogger):
         except Exception as error:
             self._say("the end of the run", error)
         self._experiment = None
+
+    def _send_row(self) -> None:
+        row, self._row = self._row, {}
+        if not row:
+            return
+        try:
+            super().log_metrics(row, self._row_step)
+        except Exception as error:
+            self._say("the curves", error)
 
     def _begin(self) -> None:
         """Begin the run in the mode that is to be had."""

@@ -12,10 +12,11 @@ import yaml
 
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
+from lightning_cv.recipe.paths import walk
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.recipe.shipped import shipped
 from lightning_cv.run.program import execute
-from tests.makers import make_for
+from tests.makers import CLASSES, make_for, trust_made_files
 
 RECIPES = {recipe.name: recipe for recipe in shipped()}
 
@@ -28,9 +29,16 @@ def test_there_are_recipes():
 def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest:
     """A request for two short epochs of a recipe on tiny files of its data set's true format."""
     recipe = read_recipe(path)
-    data = make_for(recipe.values["data"]["class_path"].rsplit(".", 1)[1], files)
-    options = {f"data.init_args.{key}": json.dumps(value) for key, value in data.items()}
+    name = recipe.values["data"]["class_path"].rsplit(".", 1)[1]
+    options = {f"data.init_args.{key}": json.dumps(value) for key, value in make_for(name, files).items()}
+    for place, value in walk(recipe.values):
+        if place.endswith("num_classes") and name == "ImageFolder":
+            options[place] = str(len(CLASSES))
+        if place.endswith("weights"):
+            assert value, "a recipe that states no weights need not name them"
+            options[place] = "null"
     options |= {
+        "data.init_args.batch_size": "4",
         "trainer.max_epochs": "2",
         "trainer.limit_train_batches": "2",
         "trainer.limit_val_batches": "2",
@@ -55,8 +63,9 @@ def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_recipe_trains_and_its_resolved_form_repeats_the_run(name, tmp_path):
+def test_recipe_trains_and_its_resolved_form_repeats_the_run(name, tmp_path, monkeypatch):
     """Two epochs of a few steps: the run folder is complete, and its recipe gives the same weights again."""
+    trust_made_files(monkeypatch)
     first, second = tmp_path / "first", tmp_path / "second"
     assert execute(few_steps(RECIPES[name].path, tmp_path / "files", first)) == 0
     for made in ("recipe.yaml", "provenance.json", "progress.jsonl", "checkpoints/last.ckpt"):

@@ -271,6 +271,31 @@ def test_training_goes_on_when_the_service_of_wandb_dies(tmp_path, repository):
     assert done.returncode == 0
 
 
+def test_what_is_logged_for_one_step_is_one_row_and_nothing_is_lost(tmp_path):
+    """Oracle: W&B's own reader: two rows of step 1, since `a` came twice, and one of step 2 with both values."""
+    tracker = WandbTracker(save_dir=str(tmp_path))
+    for step, metrics in ((1, {"a": 1.0}), (1, {"a": 2.0}), (2, {"a": 3.0}), (2, {"b": 4.0})):
+        tracker.log_metrics(metrics, step=step)
+    folder = tracker.directory
+    tracker.finish()
+    rows = [json.loads(line) for line in inspect(folder).splitlines()]
+    points = [row["history"]["item"] for row in rows if row["type"] == "history"]
+    values = [{key: value for key, value in point.items() if key in ("a", "b")} for point in points]
+    assert values == [{"a": 1.0}, {"a": 2.0}, {"a": 3.0, "b": 4.0}]
+
+
+@pytest.mark.parametrize("send", ["save", "finalize"])
+def test_a_row_that_waits_is_sent_when_training_saves_or_ends(tmp_path, send):
+    tracker = WandbTracker(save_dir=str(tmp_path))
+    sent = []
+    tracker.experiment.log = sent.append
+    tracker.log_metrics({"a": 1.0}, step=1)
+    assert sent == []
+    tracker.save() if send == "save" else tracker.finalize("failed")
+    assert sent == [{"a": 1.0, "trainer/global_step": 1}]
+    tracker.finish()
+
+
 def test_a_value_that_wandb_refuses_does_not_stop_training(tmp_path, monkeypatch):
     tracker = WandbTracker(save_dir=str(tmp_path))
     monkeypatch.setattr(tracker.experiment, "log", lambda *a, **k: 1 / 0)
@@ -289,15 +314,15 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypa
     original = wandb.init
     monkeypatch.setattr(wandb, "init", init)
     tracker = WandbTracker(save_dir=str(tmp_path))
-    with pytest.warns(UserWarning, match="could not record the run offline .OSError: No space left"):
-        tracker.log_metrics({"a": 1.0})
+    tracker.log_metrics({"a": 1.0})
+    with pytest.warns(UserWarning, match=r"could not record the run offline .OSError: No space left"):
+        tracker.save()
     tracker.finish()
 
 
 def test_two_trackers_in_one_process_are_two_runs(tmp_path):
     first, second = (WandbTracker(save_dir=str(tmp_path), id=name) for name in ("one", "two"))
-    first.log_metrics({"a": 1.0})
-    second.log_metrics({"a": 2.0})
+    assert first.experiment.id == "one"
     assert second.experiment.id == "two"
     assert first.directory != second.directory
     second.finish()
