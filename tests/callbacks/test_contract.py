@@ -14,7 +14,7 @@ from torch import nn
 
 import lightning_cv.callbacks
 from lightning_cv.callbacks.idle_hooks import STEP_HOOKS
-from tests.callbacks.tiny import TinyTask, loader, trainer
+from tests.callbacks.tiny import TinyModule, TinyTask, trainer
 
 
 def found() -> list[type[Callback]]:
@@ -33,8 +33,9 @@ def found() -> list[type[Callback]]:
 CALLBACKS = found()
 each_callback = pytest.mark.parametrize("make", CALLBACKS, ids=lambda cls: cls.__name__)
 
-# What a callback may do at each step; everything else is left to validation and to the ends of epochs.
+# What a callback may do at each batch; everything else is left to the ends of epochs and evaluations.
 ALLOWED_STEP_HOOKS = {
+    "ConfusionMatrix": {"on_validation_batch_end", "on_test_batch_end"},
     "Ema": {"on_train_batch_end"},
     "LearningRate": {"on_train_batch_start"},
     "Progress": {
@@ -69,12 +70,12 @@ def test_it_survives_fit_validation_test_and_prediction_and_changes_no_weight(tm
     """Oracle: the weights of the same fit without it."""
     task, bare = TinyTask(), TinyTask()
     fitter = trainer(tmp_path, [make()], num_sanity_val_steps=2)
-    fitter.fit(task, loader(), loader())
-    trainer(tmp_path, []).fit(bare, loader(), loader())
+    fitter.fit(task, datamodule=TinyModule())
+    trainer(tmp_path, []).fit(bare, datamodule=TinyModule())
     assert torch.equal(weights_of(task), weights_of(bare))
-    fitter.validate(task, loader(), verbose=False)
-    fitter.test(task, loader(), verbose=False)
-    assert len(fitter.predict(task, loader())) == 6
+    fitter.validate(task, datamodule=TinyModule(), verbose=False)
+    fitter.test(task, datamodule=TinyModule(), verbose=False)
+    assert len(fitter.predict(task, datamodule=TinyModule())) == 6
 
 
 @each_callback
@@ -82,7 +83,7 @@ def test_its_state_goes_through_a_checkpoint_and_training_resumes_with_it(tmp_pa
     """The state read back (weights_only) is the state written, and a resumed fit ends where a straight one does."""
     first, straight = TinyTask(), TinyTask()
     fitter = trainer(tmp_path, [callback := make()], max_epochs=2)
-    fitter.fit(first, loader(), loader())
+    fitter.fit(first, datamodule=TinyModule())
     fitter.save_checkpoint(tmp_path / "two.ckpt")
     state = callback.state_dict()
     fresh = make()
@@ -94,8 +95,8 @@ def test_its_state_goes_through_a_checkpoint_and_training_resumes_with_it(tmp_pa
             states.append(deepcopy(fresh.state_dict()))
 
     again = trainer(tmp_path, [Reader(), fresh], max_epochs=4)
-    again.fit(resumed, loader(), loader(), ckpt_path=tmp_path / "two.ckpt", weights_only=True)
-    trainer(tmp_path / "other", [make()], max_epochs=4).fit(straight, loader(), loader())
+    again.fit(resumed, datamodule=TinyModule(), ckpt_path=tmp_path / "two.ckpt", weights_only=True)
+    trainer(tmp_path / "other", [make()], max_epochs=4).fit(straight, datamodule=TinyModule())
     assert same(states[0], state)
     assert torch.equal(weights_of(resumed), weights_of(straight))
 
@@ -108,16 +109,16 @@ def test_its_state_goes_through_a_checkpoint_and_training_resumes_with_it(tmp_pa
 )
 def test_it_runs_in_every_usual_way(tmp_path, make, options):
     fitter = trainer(tmp_path, [make()], **options)
-    fitter.fit(TinyTask(nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))), loader(), loader())
+    fitter.fit(TinyTask(nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))), datamodule=TinyModule())
     assert fitter.global_step == {"accumulate_grad_batches": 6, "max_steps": 4}.get(next(iter(options)), 12)
 
 
 @each_callback
 def test_it_needs_neither_a_logger_nor_validation_data_and_takes_both(tmp_path, make):
     fitter = trainer(tmp_path / "none", [make()])
-    fitter.fit(TinyTask(), loader())
+    fitter.fit(TinyTask(), datamodule=TinyModule(validates=False))
     logged = trainer(tmp_path / "both", [make()], logger=CSVLogger(tmp_path / "both"))
-    logged.fit(TinyTask(), loader(), loader())
+    logged.fit(TinyTask(), datamodule=TinyModule())
     assert fitter.global_step == logged.global_step == 12
 
 
@@ -134,7 +135,7 @@ def test_all_together_run_on_two_devices_and_agree(tmp_path):
     parts = [make() for make in CALLBACKS]
     network = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))
     fitter = trainer(tmp_path, [*parts, Agree()], devices=2, strategy="ddp_fork")
-    fitter.fit(TinyTask(network), loader(), loader())
+    fitter.fit(TinyTask(network), datamodule=TinyModule())
     lines = (tmp_path / "progress.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert '"samples_seen": 48' in lines[-1]

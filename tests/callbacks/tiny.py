@@ -6,9 +6,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+
+from lightning_cv.contracts import DataInfo, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +36,27 @@ class TinyData(Dataset):
 
 def loader(size: int = 24, batch_size: int = 4) -> DataLoader:
     return DataLoader(TinyData(size), batch_size=batch_size)
+
+
+class TinyModule(LightningDataModule):
+    """The same data as a data module that says what it holds, as those of the platform do."""
+
+    info = DataInfo(("a", "b", "c"), channels=1, size_px=(1, 4), mean=(0.0,), std=(1.0,))
+
+    def __init__(self, validates: bool = True) -> None:
+        super().__init__()
+        self.validates = validates
+
+    def sample_name(self, stage: Stage, index: int) -> str:
+        return f"tiny {stage} #{index}"
+
+    def train_dataloader(self) -> DataLoader:
+        return loader()
+
+    def val_dataloader(self) -> DataLoader | list:
+        return loader() if self.validates else []
+
+    test_dataloader = predict_dataloader = train_dataloader
 
 
 class TinyTask(LightningModule):
@@ -74,9 +97,16 @@ class TinyTask(LightningModule):
         if self.averaged is not None:
             self.averaged_by_step[step] = _copied(self.averaged)
 
-    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        network = self.averaged or self.network
-        self.log("val/loss", nn.functional.cross_entropy(network(batch["image"]), batch["label"]))
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
+        return self.score("val", batch)
+
+    def test_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
+        return self.score("test", batch)
+
+    def score(self, stage: str, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        predictions = (self.averaged or self.network)(batch["image"])
+        self.log(f"{stage}/loss", nn.functional.cross_entropy(predictions, batch["label"]))
+        return {"predictions": predictions, "targets": batch["label"]}
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:
@@ -84,10 +114,6 @@ class TinyTask(LightningModule):
         score = self.script[self.validations] if self.script else float(self.validations)
         self.validations += 1
         self.log("val/score", score, prog_bar=True)
-
-    def test_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        network = self.averaged or self.network
-        self.log("test/loss", nn.functional.cross_entropy(network(batch["image"]), batch["label"]))
 
     def predict_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         return (self.averaged or self.network)(batch["image"])
