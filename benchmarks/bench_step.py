@@ -7,6 +7,7 @@ a metric object each step, EMAWeightAveraging, LearningRateMonitor, rich bar, Wa
 """
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -37,6 +38,7 @@ from lightning_cv.data import VisionData
 from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.networks.classify import Mlp
 from lightning_cv.optim import Cosine
+from lightning_cv.run.profiler import Unprofiled
 from lightning_cv.tasks import Classify
 from lightning_cv.tracking import WandbTracker
 
@@ -132,7 +134,8 @@ def _platform(network: nn.Module, images: Tensor, labels: Tensor, steps: int, sk
             callbacks.Throughput(),
         ]
         tracker = WandbTracker(save_dir=folder, mode="offline")
-        trainer = pl.Trainer(logger=tracker, callbacks=[*everything, clock], **_options(folder, steps))
+        options = _options(folder, steps) | {"profiler": Unprofiled()}  # as `lightning-cv fit` sets it
+        trainer = pl.Trainer(logger=tracker, callbacks=[*everything, clock], **options)
         trainer.fit(task, datamodule=_Images(images, labels))
         tracker.experiment.finish()
     return clock.per_step_us
@@ -200,7 +203,8 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    tiny = measure(lambda: Mlp(CLASSES, image=(1, 8, 8), hidden=[32]), (6400, 1, 8, 8), steps=1200, skip=200, rounds=5)
+    mlp = functools.partial(Mlp, CLASSES, image=(1, 8, 8), hidden=[32])
+    tiny = measure(mlp, (64_000, 1, 8, 8), steps=1200, skip=200, rounds=5)
     resnet = measure(_resnet18, (640, 3, 32, 32), steps=12, skip=2, rounds=5)
     rows = []
     for name, program in {

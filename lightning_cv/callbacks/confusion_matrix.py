@@ -1,5 +1,4 @@
 """Which classes does a classifier take for which?"""
-# ruff: noqa: ARG002 - the hooks' signatures are Lightning's
 
 import csv
 from pathlib import Path

@@ -6,6 +6,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+from lightning_cv.run.profiler import Unprofiled
+
 DEFAULT_LOGGER = {"class_path": "lightning_cv.tracking.WandbTracker"}
 
 
@@ -65,5 +67,7 @@ class RecipeCLI(LightningCLI):
         named = [callback for callback in self.config_init.callbacks.values() if callback is not None]
         listed = self.config_init.trainer.callbacks or []
         listed = listed if isinstance(listed, list) else [listed]
+        if self.config_init.trainer.profiler is None:
+            kwargs.setdefault("profiler", Unprofiled())
         overrides = {"callbacks": [*extra, *listed, *named], **self.trainer_overrides, **kwargs}
         return super().instantiate_trainer(**overrides)

@@ -19,6 +19,7 @@ from lightning_cv.networks import find_head, start_head
 from lightning_cv.optim import Horizon, Schedule, build_optimizer
 from lightning_cv.tasks.curves import TrainingCurves
 from lightning_cv.tasks.fit_to_data import check_network_fits_data
+from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
 from lightning_cv.tasks.scores import SetScores
 
 OptimizerBuilder = Callable[[Iterable[Any]], Optimizer]
@@ -106,13 +107,13 @@ class VisionTask(pl.LightningModule, ABC):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Lightning's hook: write the curves once per window."""
         if self._curves.is_due(self.trainer):
-            self.log_dict(self._curves.flush(self.trainer), prog_bar=True, logger=False)
+            self._curves.flush(self.trainer)
         if self.trainer.is_last_batch:
-            self.log_dict(self._curves.end_epoch(self.trainer), logger=False)
+            self._curves.end_epoch(self.trainer)
 
     def on_train_epoch_end(self) -> None:
         """Lightning's hook: an epoch that was cut short has means too."""
-        self.log_dict(self._curves.end_epoch(self.trainer), logger=False)
+        self._curves.end_epoch(self.trainer)
 
     # Scoring.
 
@@ -168,6 +169,10 @@ class VisionTask(pl.LightningModule, ABC):
         if isinstance(data, PublishesInfo):
             check_network_fits_data(self.network, data.info)
 
+    def on_fit_start(self) -> None:
+        """Lightning's hook: training steps pay for no hook that does nothing."""
+        skip_idle_hooks(self, self.trainer)
+
     def configure_optimizers(self) -> Any:
         """Lightning's hook: parameter groups, optimizer, and the schedule over the real number of steps."""
         optimizer = build_optimizer(
@@ -211,3 +216,6 @@ class VisionTask(pl.LightningModule, ABC):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
+
+
+remember_signature(VisionTask)

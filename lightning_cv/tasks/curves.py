@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 from lightning_cv.contracts import IMAGE, INDEX, Batch, PublishesInfo, Stage
@@ -37,36 +38,41 @@ class TrainingCurves:
         step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         return bool(every) and step % every == 0 and step != self._flushed_step
 
-    def flush(self, trainer: pl.Trainer) -> dict[str, float]:
-        """Write and return the means since the last flush; every process calls it at the same step.
+    def flush(self, trainer: pl.Trainer) -> None:
+        """Write the means since the last flush; every process calls it at the same step.
 
         Raises:
             NonFiniteLossError: a loss of the window is NaN or infinite; names its samples.
         """
         self._flushed_step = trainer.global_step
         if not len(self._means):
-            return {}
+            return
         rows, counts = self._means.drain()
         indices, self._indices = self._indices, []
         means = mean_over_devices(window_totals(rows, counts))
         if not math.isfinite(means["loss"]):
             raise _non_finite_loss(trainer, rows["loss"], indices)
         values = {f"train/{name}": mean for name, mean in means.items()}
-        for logger in trainer.loggers:
-            logger.log_metrics(values, step=self._flushed_step)
-        return values
+        trainer.progress_bar_metrics.update(values)
+        _publish(trainer, values)
 
-    def end_epoch(self, trainer: pl.Trainer) -> dict[str, float]:
-        """Write and return `train/<name>_epoch`, the means over all samples of the epoch; every process calls it.
+    def end_epoch(self, trainer: pl.Trainer) -> None:
+        """Write `train/<name>_epoch`, the means over all samples of the epoch; every process calls it.
 
         Called before the validation at its end, so that both stand in the same record; a second call is empty.
         """
         self.flush(trainer)
         means = mean_over_devices(self._means.take_totals())
-        values = {f"train/{name}_epoch": mean for name, mean in means.items()}
-        for logger in trainer.loggers if values else ():
-            logger.log_metrics(values, step=trainer.global_step)
-        return values
+        _publish(trainer, {f"train/{name}_epoch": mean for name, mean in means.items()})
+
+
+def _publish(trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+    """Give values to the trackers and to callbacks, without the collection and reduction of `self.log`."""
+    if not values:
+        return
+    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(values), step=trainer.global_step)
 
 
 def _non_finite_loss(trainer: pl.Trainer, losses: list[float], indices: list[Tensor]) -> NonFiniteLossError:
