@@ -207,13 +207,10 @@ class Progress(ProgressBar):
         """Write the event, and print its permanent line."""
         metrics = self._write(event, trainer)
         best = self._is_best(metrics, task) if event == "validation" else None
-        shown = {name: metrics[name] for name in sorted(metrics) if not name.startswith(UNPRINTED)}
-        text = f"{event}  {_text(shown)}"
-        if trainer.state.fn == "fit":
+        # Scores outside of training are the caller's to print: Lightning and the command line do.
+        if self._bar is not None and trainer.state.fn == "fit":
             where = f"epoch {_epoch(trainer)}  step {trainer.global_step}"
-            text = f"{where}  {_text(shown, best)}  ({self._file.time_s:.0f} s)"
-        if self._bar is not None:
-            self._bar.print(text)
+            self._bar.print(f"{where}  {_text(_shown(metrics), best)}  ({self._file.time_s:.0f} s)")
 
     def _is_best(self, metrics: Mapping[str, float], task: LightningModule) -> str | None:
         """The monitored metric's name where it is better than ever before."""
@@ -237,6 +234,14 @@ def _epoch(trainer: Trainer) -> str:
     """The epoch as people count, with the number of them where it is known."""
     known = trainer.max_epochs is not None and trainer.max_epochs > 0
     return f"{trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if known else "")
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    """What stands in a permanent line: of training the means over the epoch, under their plain names."""
+    epoch = {name.removesuffix("_epoch"): value for name, value in metrics.items() if name.endswith("_epoch")}
+    others = {name: value for name, value in metrics.items() if not name.endswith("_epoch")}
+    shown = {**others, **epoch}
+    return {name: shown[name] for name in sorted(shown) if not name.startswith(UNPRINTED)}
 
 
 def _text(metrics: Mapping[str, float], best: str | None = None) -> str:

@@ -110,4 +110,4 @@ def _call(optimizer: Callable[[list[dict[str, Any]]], Optimizer], groups: list[d
     try:
         return optimizer(groups)
     except ValueError as error:
-        raise UserError(f"optimizer: {error}") from error
+        raise UserError(f"model.init_args.optimizer: {error}") from error

@@ -86,9 +86,11 @@ def discard_run_folder(folder: RunFolder) -> None:
         return
     for path in own:
         path.unlink(missing_ok=True)
-    folder.path.rmdir()
-    if not any(folder.path.parent.iterdir()):
-        folder.path.parent.rmdir()
+    # The folders of the run, of its recipe and of all runs, as far as they are empty.
+    for path in (folder.path, *folder.path.parents[:2]):
+        if any(path.iterdir()) or path.absolute() == Path.cwd():
+            return
+        path.rmdir()
 
 
 def forget_run_folder() -> None:

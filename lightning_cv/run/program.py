@@ -31,6 +31,7 @@ from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import print_result
 from lightning_cv.tasks import VisionTask
+from lightning_cv.tracking import WandbTracker
 
 __all__ = ["execute", "show_options"]
 
@@ -103,22 +104,37 @@ def _fit(request: RunRequest) -> int:
         cli.trainer_overrides["callbacks"] = [start]
 
     start = _Start()
+    cli: RecipeCLI | None = None
     try:
         cli = build(request.composed, values, prepare)
         start.recipe = yaml.safe_load(cli.resolved)
         cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from)
-    except UserError:
-        if folder is not None and not start.happened:
+        metrics = _results(request, cli)
+    except BaseException as error:
+        _finish_trackers(cli, exit_code=getattr(error, "exit_code", 1))
+        if isinstance(error, UserError) and folder is not None and not start.happened:
             discard_run_folder(folder)
         raise
+    _finish_trackers(cli, exit_code=0)
     assert folder is not None
+    print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
+    return 0
+
+
+def _results(request: RunRequest, cli: RecipeCLI) -> dict[str, float]:
+    """The last scores of training and, if asked for, those of the best snapshot on the test split."""
     metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
     if request.test_after_fit:
         best = _best_checkpoint(cli.trainer)
         results = cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, verbose=False)
         metrics |= {name: float(value) for name, value in results[0].items()}
-    print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
-    return 0
+    return metrics
+
+
+def _finish_trackers(cli: RecipeCLI | None, *, exit_code: int) -> None:
+    for logger in cli.trainer.loggers if cli is not None else ():
+        if isinstance(logger, WandbTracker):
+            logger.finish(exit_code)
 
 
 class _Start(pl.Callback):

@@ -25,11 +25,23 @@ def _is_wanted(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(_LOGGED)
 
 
+def _as_line(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001 - the signature is the standard library's
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> str:
+    """A warning as a user reads it: what it says, not which line of a library said it."""
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
 def quiet_libraries() -> None:
     """Pass over these messages, and no others, for the rest of the process."""
     for name in ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed"):
         for target in (logging.getLogger(name), *logging.getLogger(name).handlers):
             if _is_wanted not in target.filters:
                 target.addFilter(_is_wanted)
+    warnings.formatwarning = _as_line
     for message in _WARNED:
         warnings.filterwarnings("ignore", message=message)

@@ -275,5 +275,5 @@ def test_every_optimizer_of_torch_is_reachable(name):
 
 def test_muon_says_why_it_refuses_a_convolution():
     """row 22: an optimizer's own refusal becomes one line that names the key `optimizer`."""
-    with pytest.raises(UserError, match="optimizer: Muon only supports 2D parameters"):
+    with pytest.raises(UserError, match=r"model\.init_args\.optimizer: Muon only supports 2D parameters"):
         build_optimizer(nn.Conv2d(1, 1, 3), from_recipe("Muon"), head=None)

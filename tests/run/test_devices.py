@@ -1,0 +1,77 @@
+"""One process or two: the launcher, the run folder and every number, through the command itself."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+# Without layers that act on each device's share of the batch alone, two devices compute what one does.
+EXACT = [
+    "digits_mlp",
+    "--test",
+    "--model.init_args.network.init_args.dropout=0",
+    "--data.init_args.batch_transforms=null",
+    "--callbacks.ema.class_path=lightning_cv.callbacks.Ema",
+    "--callbacks.ema.init_args.scored=both",
+    "--callbacks.confusion_matrix.class_path=lightning_cv.callbacks.ConfusionMatrix",
+    "--trainer.max_epochs=3",
+    "--trainer.accelerator=cpu",
+    "--trainer.enable_model_summary=false",
+    "--model.init_args.schedule.init_args.warmup_steps=5",
+]
+
+
+def fit(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run `lightning-cv fit` as a user does; the launcher starts it again for the second device."""
+    program = str(Path(sys.executable).with_name("lightning-cv"))
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [program, "fit", *arguments, f"--run-dir={folder}"]
+    return subprocess.run(command, check=False, env=environ, capture_output=True, text=True, cwd=folder.parent)
+
+
+def events(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_processes_train_and_score_as_one(tmp_path):
+    """Same recipe on 1 and 2 devices: same steps, curves, scores, averaged weights; one folder and one W&B run.
+
+    The global batch, its samples, the ragged last batch and uneven evaluation shards are the same by
+    construction; sums over devices differ from those of one device by rounding only.
+    """
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert fit(EXACT, one).returncode == 0
+    done = fit([*EXACT, "--trainer.devices=2", "--trainer.strategy=ddp"], two)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("\nrun ") == 1
+    assert len(list(two.glob("wandb/offline-run-*"))) == 1
+    assert [event["event"] for event in events(two)] == [event["event"] for event in events(one)]
+    for first, second in zip(events(one), events(two), strict=True):
+        assert first["samples_seen"] == second["samples_seen"]
+        for name, value in first["metrics"].items():
+            if not name.startswith("throughput"):
+                assert second["metrics"][name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
+        assert "val_raw/loss" in first["metrics"] or first["event"] == "test"
+    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, two)]
+    for name, value in states[0]["averaged_network"].items():
+        torch.testing.assert_close(states[1]["averaged_network"][name], value, rtol=1e-3, atol=1e-4)
+    assert (one / "confusion_matrix_test.csv").read_text() == (two / "confusion_matrix_test.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_mistake_found_by_both_processes_ends_both_with_the_same_line(tmp_path):
+    """A class count that does not match the data ends both processes, each with that one line, and status 2."""
+    done = fit(
+        [*EXACT, "--trainer.devices=2", "--trainer.strategy=ddp", "--model.init_args.network.init_args.num_classes=7"],
+        tmp_path / "two",
+    )
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert len(set(errors)) == 1
+    assert "has 7 classes, but the data have 10" in errors[0]
+    assert "Traceback" not in done.stderr
