@@ -1,5 +1,6 @@
 """Settings that every test shares: few threads, no network, no account, no files outside the test's folder."""
 
+import copy
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +10,7 @@ os.environ["WANDB_ERROR_REPORTING"] = "false"
 os.environ["WANDB_SILENT"] = "true"
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
+import jsonargparse
 import pytest
 import torch
 
@@ -32,6 +34,19 @@ def own_folder(tmp_path, monkeypatch):
     for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_"))]:
         monkeypatch.delenv(name)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_parser_settings(monkeypatch):
+    """What a recipe may import is set for the whole process; a test leaves it as it was."""
+    keep_parser_settings(monkeypatch)
+
+
+def keep_parser_settings(patch: pytest.MonkeyPatch) -> None:
+    """Restore what the parser may import when `patch` ends."""
+    settings = jsonargparse._common.parsing_settings
+    for name, value in settings.items():
+        patch.setitem(settings, name, copy.copy(value))
 
 
 @pytest.fixture

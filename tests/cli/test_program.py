@@ -136,7 +136,7 @@ def test_allowed_code_is_found_beside_the_user_but_takes_no_ones_place(asked, mo
     [
         (["fit"], "fit needs a recipe: give a file or a name from lightning-cv recipes"),
         (["test"], "test needs a recipe: give a file or a name from lightning-cv recipes, or --ckpt with"),
-        (["fit", "mine.yaml", "--ckpt=x"], "--ckpt is an option of validate, test, predict, not of fit"),
+        (["fit", "mine.yaml", "--images=x"], "--images is an option of predict, not of fit"),
         (["test", "mine.yaml", "--images=x"], "--images is an option of predict, not of test"),
         (["fit", "mine.yaml", "--run-dirs=x"], "--run-dirs is not an option of fit; did you mean --run-dir?"),
         (["fit", "mine.yaml", "--tes"], "--tes is not an option of fit; did you mean --test?"),

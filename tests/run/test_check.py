@@ -4,7 +4,6 @@ import contextlib
 import os
 from pathlib import Path
 
-import jsonargparse._common
 import pytest
 import torch
 import torchvision
@@ -16,13 +15,6 @@ from lightning_cv.run.check_options import options_of
 from tests.run.recipe_parts import ALLOWED, RECIPE, build, compose_text, make_parser, open_network
 
 NETWORK = "model.init_args.network"
-
-
-@pytest.fixture(autouse=True)
-def own_parser_settings(monkeypatch):
-    """What `restrict_imports` sets lasts for the process; a test leaves it as it was."""
-    for name, value in jsonargparse._common.parsing_settings.items():
-        monkeypatch.setitem(jsonargparse._common.parsing_settings, name, value)
 
 
 def checked(overrides: dict[str, str] | None = None, text: str = RECIPE):

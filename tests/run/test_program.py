@@ -12,6 +12,7 @@ from PIL import Image
 
 from lightning_cv.cli.main import main
 from lightning_cv.run import load_task
+from tests.conftest import keep_parser_settings
 from tests.makers import make_class_folders, make_image
 
 SHORT = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=3", "--trainer.accelerator=cpu"]
@@ -25,6 +26,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "one"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder.parent)
+        keep_parser_settings(patch)
         assert main([*FIT, "--test", f"--run-dir={folder}"]) == 0
     return folder
 
