@@ -8,12 +8,10 @@ flip with probability 1/2, and the normalization, and end with float32 batches (
 Run: python -m benchmarks.bench_loader
 """
 
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import torch
@@ -22,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.report import print_table
 from lightning_cv.contracts import IMAGE
 from lightning_cv.data import RandomCrop, RandomHorizontalFlip
 from lightning_cv.data.augmentation import BatchAugmentation
@@ -89,17 +88,12 @@ def measure(num_images: int = 4096, batch_size: int = 64, rounds: int = 7) -> li
 
 def main() -> None:
     """Print the table, how it was taken, the machine and the date."""
-    rows = measure()
-    print("| loader | images per CPU second | the platform's gives |")
-    print("|---|---:|---:|")
-    for row in rows:
-        print(f"| {row.loader} | {row.images_per_cpu_s:,.0f} | {row.ratio:.1f}x |")
-    print()
-    print(
-        "4,096 synthetic 32x32x3 uint8 images, batches of 64, 1 thread, loaders in turn in one process, medians of "
-        "7 epochs each of process time. Lines 1 and 2: crop (padding 4), flip, normalization; lines 3 and 4: none."
+    rows = [(row.loader, f"{row.images_per_cpu_s:,.0f}", f"{row.ratio:.1f} ×") for row in measure()]
+    how = (
+        "4,096 synthetic 32×32×3 uint8 images, batches of 64, loaders in turn in one process, medians of 7 epochs"
+        " each of process time. Lines 1 and 2: crop (padding 4), flip, normalization; lines 3 and 4: none."
     )
-    print(f"{_processor()}, Python {platform.python_version()}, torch {torch.__version__}, {date.today()}")
+    print_table("Small images in memory", ("loader", "images per CPU second", "the platform's gives"), rows, how=how)
 
 
 def _epochs(images: Tensor, labels: Tensor, batch_size: int) -> dict[str, Callable[[], Iterator[Tensor]]]:
@@ -126,16 +120,6 @@ def _epochs(images: Tensor, labels: Tensor, batch_size: int) -> dict[str, Callab
         PLATFORM_RAW: lambda: (batch[IMAGE] for batch in loader),
         TENSORS: lambda: (batch[0] for batch in tensors),
     }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

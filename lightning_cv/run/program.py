@@ -29,7 +29,7 @@ from lightning_cv.run.options import show_options
 from lightning_cv.run.parse_errors import explain
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
-from lightning_cv.run.result import print_result
+from lightning_cv.run.result import result_lines
 from lightning_cv.tasks import VisionTask
 from lightning_cv.tracking import WandbTracker
 
@@ -117,7 +117,8 @@ def _fit(request: RunRequest) -> int:
         raise
     _finish_trackers(cli, exit_code=0)
     assert folder is not None
-    print_result(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model))
+    if cli.trainer.is_global_zero:
+        print(*result_lines(folder, metrics, trainer=cli.trainer, monitor=_monitor(cli.model)), sep="\n")
     return 0
 
 
@@ -180,7 +181,10 @@ def _score(request: RunRequest) -> int:
     run = getattr(cli.trainer, request.verb)
     results = run(cli.model, datamodule=cli.datamodule, ckpt_path=str(checkpoint), verbose=False)
     folder = open_run_folder(home) if (home / "recipe.yaml").is_file() else None
-    print_result(folder, dict(results[0]), trainer=cli.trainer, monitor=_monitor(cli.model), checkpoint=checkpoint)
+    if cli.trainer.is_global_zero:
+        scores = dict(results[0])
+        lines = result_lines(folder, scores, trainer=cli.trainer, monitor=_monitor(cli.model), checkpoint=checkpoint)
+        print(*lines, sep="\n")
     return 0
 
 

@@ -8,21 +8,6 @@ import lightning.pytorch as pl
 from lightning_cv.run.folder import RunFolder
 
 
-def print_result(
-    folder: RunFolder | None,
-    metrics: Mapping[str, float],
-    *,
-    trainer: pl.Trainer,
-    monitor: str | None,
-    checkpoint: Path | None = None,
-) -> None:
-    """Print the closing lines of a run; process 0 only."""
-    if not trainer.is_global_zero:
-        return
-    for line in result_lines(folder, metrics, trainer=trainer, monitor=monitor, checkpoint=checkpoint):
-        print(line)
-
-
 def result_lines(
     folder: RunFolder | None,
     metrics: Mapping[str, float],
