@@ -27,6 +27,10 @@ _GIVEN = re.compile(r"(?:Got|Given) value: ?(.*?)(?:\. Got value:.*)?$")
 _Trail = tuple[str, ...]
 
 
+# Plain types first, null last.
+_ORDER = {"bool": 0, "int": 1, "float": 2, "str": 3, "null": 5}
+
+
 def explain(error: BaseException, origins: Mapping[str, str], values: Mapping[str, Any] | None = None) -> str:
     """One line: `file:line: key`, what was given, what is expected.
 
@@ -127,7 +131,9 @@ def _describe(path: str, reasons: list[str], recipe: Composed, *, trail: _Trail)
         return f"{_locate(at, recipe)} names {wrong_class[1]}, which is not a kind of {wrong_class[2]}"
     given = [match[1] for reason in reasons if (match := _GIVEN.search(reason))]
     at = _find_given(path, given, recipe)
-    expected = dict.fromkeys(words for reason in reasons for words in _expected(reason))
+    found = dict.fromkeys(words for reason in reasons for words in _expected(reason))
+    # Python may hand out int | float for float | int, whichever was written first in the process.
+    expected = sorted(found, key=lambda words: _ORDER.get(words, 4))
     shown = _given(at, recipe, given)
     if not expected:
         return f"{_locate(at, recipe)}{shown}: {_first_line(reasons[0]) if reasons else 'not accepted'}"
