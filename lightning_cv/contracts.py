@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor, nn
+    from typing_extensions import TypeIs
 
 __all__ = [
     "IMAGE",
@@ -27,6 +28,7 @@ __all__ = [
     "Stage",
     "StepOutput",
     "TrainableTask",
+    "is_trainable_task",
 ]
 
 # A batch is a dict of tensors with these keys.
@@ -105,7 +107,6 @@ class PublishesInfo(Protocol):
         ...
 
 
-@runtime_checkable
 class TrainableTask(Protocol):
     """What callbacks rely on: the network, the averaged copy (kept by `Ema`), and the metric to watch.
 
@@ -118,3 +119,12 @@ class TrainableTask(Protocol):
     scored: Scored
     monitor: str
     mode: Literal["min", "max"]
+
+
+def is_trainable_task(module: object) -> TypeIs[TrainableTask]:
+    """Whether an object has what callbacks rely on.
+
+    From Python 3.12 on, `isinstance` with a protocol looks past `__getattr__`, where a module keeps its
+    sub-modules, and would find no task to have a `network`.
+    """
+    return all(hasattr(module, name) for name in ("network", "averaged", "scored", "monitor", "mode"))

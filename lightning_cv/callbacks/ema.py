@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
-from lightning_cv.contracts import Scored, TrainableTask
+from lightning_cv.contracts import Scored, TrainableTask, is_trainable_task
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Ema(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Tell the task which weights to score."""
-        if not isinstance(pl_module, TrainableTask):
+        if not is_trainable_task(pl_module):
             raise UserError(f"Ema: {type(pl_module).__name__} is no task with a network and an averaged copy")
         if isinstance(trainer.strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy):
             raise UserError("Ema: sharded weights cannot be averaged; use trainer.strategy ddp or drop Ema")
@@ -140,7 +140,7 @@ class Ema(Callback):
 
 
 def _task(pl_module: LightningModule) -> TrainableTask:
-    assert isinstance(pl_module, TrainableTask)
+    assert is_trainable_task(pl_module)
     return pl_module
 
 

@@ -12,7 +12,7 @@ from lightning_cv.callbacks.curves import log_period
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.images import num_images
 from lightning_cv.callbacks.progress_file import ProgressFile
-from lightning_cv.contracts import TrainableTask
+from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Progress(ProgressBar):
 
     def _is_best(self, metrics: Mapping[str, float], task: LightningModule) -> str | None:
         """The monitored metric's name where it is better than ever before."""
-        if not isinstance(task, TrainableTask) or task.monitor not in metrics:
+        if not is_trainable_task(task) or task.monitor not in metrics:
             return None
         value = metrics[task.monitor]
         sign = 1 if task.mode == "max" else -1

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.watched import Mode, unknown_metric, watched_metric
-from lightning_cv.contracts import TrainableTask
+from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class Snapshot(ModelCheckpoint):
 
 def _all_finite(task: LightningModule) -> bool:
     tensors = list(task.state_dict().values())
-    if isinstance(task, TrainableTask) and task.averaged is not None:
+    if is_trainable_task(task) and task.averaged is not None:
         tensors += list(task.averaged.state_dict().values())
     checks = [tensor.isfinite().all() for tensor in tensors if tensor.is_floating_point()]
     return not checks or bool(torch.stack(checks).all())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from lightning_cv.contracts import TrainableTask
+from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def watched_metric(task: LightningModule, monitor: str | None, *, mode: Mode | N
     Raises:
         UserError: a name without a mode for a metric that is not the task's, or a task that states none.
     """
-    own = task if isinstance(task, TrainableTask) else None
+    own = task if is_trainable_task(task) else None
     name = monitor or (own.monitor if own else None)
     if name is None:
         raise UserError(f"{callback}: monitor is not given and {type(task).__name__} states none; set monitor")

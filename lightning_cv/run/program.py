@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import yaml
 
-from lightning_cv.contracts import TrainableTask
+from lightning_cv.contracts import is_trainable_task
 from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import Composed
@@ -210,4 +210,4 @@ def _best_checkpoint(trainer: pl.Trainer) -> str | None:
 
 
 def _monitor(task: pl.LightningModule) -> str | None:
-    return task.monitor if isinstance(task, TrainableTask) else None
+    return task.monitor if is_trainable_task(task) else None

@@ -94,6 +94,10 @@ class VisionTask(pl.LightningModule, ABC):
         """One row an image for the table of predictions; `prediction` is what `predict` returned."""
         raise UserError(f"{type(self).__name__} does not predict")
 
+    def forward(self, images: Tensor) -> Any:
+        """What the trained network gives for images (B, C, H, W); see `predict` for what the task makes of it."""
+        return self.network(images)
+
     # Training.
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
