@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
@@ -152,7 +153,10 @@ class WandbTracker(WandbLogger):
     def _begin(self) -> None:
         """Begin the run in the mode that is to be had."""
         if wandb.run is not None and wandb.run.id != self._id:
-            wandb.run.finish()  # the run of another tracker: without this, both would be one
+            # The run of another tracker: without this, both would be one. Its service may be gone already.
+            with contextlib.suppress(Exception):
+                wandb.run.finish()
+            wandb.run = None
         self._save_dir = os.fspath(Path(self._save_dir or ".").resolve())
         os.environ.setdefault("WANDB_CACHE_DIR", os.fspath(Path(self._save_dir) / "wandb" / "cache"))
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it looks up a host name even offline

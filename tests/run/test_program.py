@@ -37,7 +37,8 @@ def events(folder):
 
 def test_a_run_folder_holds_what_is_needed_to_repeat_and_to_doubt_the_run(run):
     """Recipe, provenance, a line for each validation, snapshots, W&B files, and nothing beside the folder."""
-    assert [event["event"] for event in events(run)] == ["validation", "validation", "end", "test"]
+    # Tests that score the run again add to its record.
+    assert [event["event"] for event in events(run)][:4] == ["validation", "validation", "end", "test"]
     provenance = json.loads((run / "provenance.json").read_text())
     assert provenance["seed"] == 0
     assert torch.__version__.startswith(provenance["versions"]["torch"])

@@ -328,6 +328,22 @@ def test_two_trackers_in_one_process_are_two_runs(tmp_path):
     second.finish()
 
 
+def test_a_run_left_open_by_a_service_that_is_gone_does_not_stop_the_next(tmp_path, monkeypatch):
+    """Finishing what W&B still holds in `wandb.run` may fail: the next tracker starts a run of its own."""
+
+    class Gone:
+        id = "other"
+
+        def finish(self):
+            raise RuntimeError("Cannot schedule tasks after join(). Did you call wandb.teardown()?")
+
+    monkeypatch.setattr(wandb, "run", Gone())
+    tracker = WandbTracker(save_dir=str(tmp_path), mode="offline", id="second")
+    tracker.log_metrics({"loss": 2.0}, step=1)
+    tracker.finish()
+    assert len(list(tmp_path.glob("wandb/offline-run-*-second/run-second.wandb"))) == 1
+
+
 def test_wandb_mode_wins_over_the_recipe(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     tracker = WandbTracker(save_dir=str(tmp_path), mode="offline")
