@@ -11,7 +11,9 @@ import yaml
 from PIL import Image
 
 from lightning_cv.cli.main import main
+from lightning_cv.errors import UserError
 from lightning_cv.run import load_task
+from lightning_cv.run.checkpoints import find_checkpoint
 from tests.conftest import keep_parser_settings
 from tests.makers import make_class_folders, make_image
 
@@ -92,6 +94,7 @@ def test_predictions_agree_with_the_score(run, capsys):
     split = Digits().load(Stage.TEST)
     assert len(rows) == len(split)
     assert f"{len(split)} predictions" in said
+    assert [row["sample"] for row in rows] == [f"Digits predict #{index}" for index in range(len(split))]
     hits = np.mean([int(row["class"]) == int(label) for row, label in zip(rows, split.labels, strict=True)])
     accuracy = next(event for event in events(run) if event["event"] == "test")["metrics"]["test/accuracy"]
     assert hits == pytest.approx(accuracy, abs=1e-6)
@@ -106,6 +109,18 @@ def test_own_pictures_are_predicted(run, capsys, tmp_path):
     assert main(["predict", "--ckpt", str(run), "--images", str(tmp_path), "--trainer.accelerator=cpu"]) == 0
     rows = list(csv.DictReader((run / "predictions.csv").open()))
     assert {row["sample"] for row in rows} == {str(tmp_path / "dark.png"), str(tmp_path / "deep" / "colour.jpg")}
+
+
+def test_a_run_means_its_best_snapshot_and_a_file_means_itself(run, tmp_path):
+    """A run folder stands for its best snapshot, without one for its last; anything else is refused."""
+    best = next((run / "checkpoints").glob("best-*.ckpt"))
+    assert find_checkpoint(run) == best
+    assert find_checkpoint(run / "checkpoints" / "last.ckpt") == run / "checkpoints" / "last.ckpt"
+    (tmp_path / "young" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds no snapshot"):
+        find_checkpoint(tmp_path / "young")
+    (tmp_path / "young" / "checkpoints" / "last.ckpt").touch()
+    assert find_checkpoint(tmp_path / "young").name == "last.ckpt"
 
 
 def test_a_run_is_loaded_back_with_its_averaged_weights(run):

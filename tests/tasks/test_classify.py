@@ -47,6 +47,17 @@ def test_scores_are_those_of_the_whole_set(tmp_path):
     assert math.isclose(results["val/accuracy"], expected, rel_tol=1e-6)
 
 
+def test_each_scoring_starts_anew(tmp_path):
+    """Row 200: after one set, the scores of another are those of the other alone."""
+    first, second, network = TinyData(size=16), TinyData(size=24), TinyNet()
+    second.labels = network(second.images).argmax(1)
+    first.labels = (network(first.images).argmax(1) + 1) % 3
+    task = Classify(network, sgd)
+    run = trainer(tmp_path)
+    assert run.validate(task, datamodule=first, verbose=False)[0]["val/accuracy"] == 0.0
+    assert run.validate(task, datamodule=second, verbose=False)[0]["val/accuracy"] == 1.0
+
+
 def test_epoch_loss_is_the_mean_over_samples_and_windows_lose_no_step(tmp_path):
     """Row 8: with a rate of 0 the epoch's training loss is the whole-set loss; each window's mean is exact."""
     data, network, recorder = TinyData(size=21, batch_size=4), TinyNet(), Recorder()
@@ -183,6 +194,7 @@ def test_multilabel_learns_each_class_by_itself(tmp_path):
     run.fit(task, datamodule=data)
     assert run.callback_metrics["val/loss"] < 0.1 * expected
     assert run.callback_metrics["train/accuracy"] == 1.0
+    torch.testing.assert_close(task.predict(network, data.images), network(data.images).sigmoid())
 
 
 def test_head_start_makes_the_first_loss_ln_c():
