@@ -1,5 +1,9 @@
 """Which checkpoint file does a user mean by a run, a folder or a path?"""
 
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_cv.errors import UserError
@@ -29,3 +33,28 @@ def run_of(checkpoint: Path) -> Path | None:
         if (folder / "recipe.yaml").is_file():
             return folder
     return None
+
+
+@contextmanager
+def reading(checkpoint: Path | None) -> Iterator[None]:
+    """Around whatever reads a checkpoint file: one that cannot be used is one line.
+
+    Raises:
+        UserError: the file is damaged, holds more than tensors and plain values, or belongs to another network.
+    """
+    if checkpoint is not None and not zipfile.is_zipfile(checkpoint):
+        raise UserError(f"--ckpt {checkpoint}: damaged, or no checkpoint; it is not loaded")
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise UserError(f"--ckpt {checkpoint}: holds more than tensors and plain values; it is not loaded") from error
+    except RuntimeError as error:
+        heading, *problems = str(error).splitlines()
+        if "loading state_dict" in heading:
+            problem = problems[0].strip() if problems else heading
+            raise UserError(
+                f"--ckpt {checkpoint}: belongs to another network than the recipe's ({problem:.200})"
+            ) from error
+        if "PytorchStreamReader" in heading:
+            raise UserError(f"--ckpt {checkpoint}: damaged; it is not loaded") from error
+        raise

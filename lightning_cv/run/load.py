@@ -7,7 +7,7 @@ import torch
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
-from lightning_cv.run.checkpoints import find_checkpoint, run_of
+from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
 from lightning_cv.run.program import build, check_recipe
 from lightning_cv.tasks import VisionTask
 
@@ -28,8 +28,9 @@ def load_task(run: str | Path, *, allow_code: tuple[str, ...] = ()) -> VisionTas
         raise UserError(f"{checkpoint}: lies in no run folder (no recipe.yaml above it)")
     composed = compose([read_recipe(folder / "recipe.yaml")], [("trainer.logger", "false")])
     cli = build(composed, check_recipe(composed, allow_code), prepare=lambda _: None)
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     task = cli.model
-    task.on_load_checkpoint(state)
-    task.load_state_dict(state["state_dict"])
+    with reading(checkpoint):
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        task.on_load_checkpoint(state)
+        task.load_state_dict(state["state_dict"])
     return task.eval()

@@ -15,7 +15,7 @@ from lightning_cv.recipe.compose import Composed
 from lightning_cv.recipe.imports import allowed_roots
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.run.check import check, restrict_imports
-from lightning_cv.run.checkpoints import find_checkpoint, run_of
+from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
 from lightning_cv.run.cli import RecipeCLI
 from lightning_cv.run.folder import (
     RunFolder,
@@ -88,7 +88,7 @@ class Printed(Exception):  # noqa: N818 - no error: the resolved recipe was prin
 
 def _fit(request: RunRequest) -> int:
     values = check_recipe(request.composed, request.allow_code)
-    resume_from = None if request.checkpoint is None else str(find_checkpoint(request.checkpoint))
+    resume_from = None if request.checkpoint is None else find_checkpoint(request.checkpoint)
     folder: RunFolder | None = None
 
     def prepare(cli: RecipeCLI) -> None:
@@ -108,7 +108,8 @@ def _fit(request: RunRequest) -> int:
     try:
         cli = build(request.composed, values, prepare)
         start.recipe = yaml.safe_load(cli.resolved)
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from)
+        with reading(resume_from):
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=resume_from, weights_only=True)
         metrics = _results(request, cli)
     except BaseException as error:
         _finish_trackers(cli, exit_code=getattr(error, "exit_code", 1))
@@ -127,7 +128,9 @@ def _results(request: RunRequest, cli: RecipeCLI) -> dict[str, float]:
     metrics = {name: float(value) for name, value in cli.trainer.callback_metrics.items()}
     if request.test_after_fit:
         best = _best_checkpoint(cli.trainer)
-        results = cli.trainer.test(cli.model, datamodule=cli.datamodule, ckpt_path=best, verbose=False)
+        results = cli.trainer.test(
+            cli.model, datamodule=cli.datamodule, ckpt_path=best, verbose=False, weights_only=True
+        )
         metrics |= {name: float(value) for name, value in results[0].items()}
     return metrics
 
@@ -179,7 +182,8 @@ def _score(request: RunRequest) -> int:
     if request.verb == "predict":
         return _predict(request, cli, checkpoint, home)
     run = getattr(cli.trainer, request.verb)
-    results = run(cli.model, datamodule=cli.datamodule, ckpt_path=str(checkpoint), verbose=False)
+    with reading(checkpoint):
+        results = run(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, verbose=False, weights_only=True)
     folder = open_run_folder(home) if (home / "recipe.yaml").is_file() else None
     if cli.trainer.is_global_zero:
         scores = dict(results[0])
@@ -194,7 +198,8 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)
-    batches = cli.trainer.predict(task, datamodule=data, ckpt_path=str(checkpoint))
+    with reading(checkpoint):
+        batches = cli.trainer.predict(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     path = home / "predictions.csv"
     count = write_predictions(path, batches or [], task=task, data=data)
     if cli.trainer.is_global_zero:

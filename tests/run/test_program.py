@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,28 @@ def test_a_diverging_run_stops_with_its_samples_and_keeps_the_last_finite_snapsh
             assert all(value.isfinite().all() for value in state.values()), path
     assert (tmp_path / last).is_file()
     assert events(tmp_path / "bad")[-1]["status"] == "failed"
+
+
+class Evil:
+    """What unpickling would run."""
+
+    def __reduce__(self):
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_checkpoint_that_would_run_code_or_is_damaged_is_refused(run, capsys, tmp_path):
+    """A hostile, truncated, or another network's checkpoint is one line, and nothing in it runs."""
+    best = next((run / "checkpoints").glob("best-*.ckpt"))
+    torch.save({"state_dict": {}, "evil": Evil()}, tmp_path / "evil.ckpt")
+    (tmp_path / "cut.ckpt").write_bytes(best.read_bytes()[:5000])
+    scoring = ["digits_resnet", "--trainer.accelerator=cpu"]
+    assert "holds more than tensors" in refused(["test", *scoring, "--ckpt=evil.ckpt"], capsys)
+    assert "holds more than tensors" in refused([*FIT, "--ckpt=evil.ckpt", "--run-dir=r"], capsys)
+    assert not Path("executed").exists()
+    assert "cut.ckpt: damaged" in refused(["predict", *scoring, "--ckpt=cut.ckpt"], capsys)
+    wider = "--model.init_args.network.init_args.widths=[16, 64]"
+    line = refused(["validate", *scoring, f"--ckpt={best}", wider], capsys)
+    assert "belongs to another network than the recipe's (size mismatch" in line
 
 
 def test_corrupt_images_are_named_or_skipped_as_the_recipe_says(capsys, tmp_path):
