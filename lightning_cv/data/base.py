@@ -1,7 +1,6 @@
 """What do all data sets share, so that the author of one only has to load it?"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +15,11 @@ from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
 from lightning_cv.data.augmentation import BatchAugmentation, check_batch_transforms
 from lightning_cv.data.class_folders import read_pictures
 from lightning_cv.data.mixing import is_mixing, tell_num_classes
-from lightning_cv.data.normalization import MeanStd, Normalizer, checked
+from lightning_cv.data.normalization import MeanStd, Normalizer, choose_statistics
 from lightning_cv.data.probe import describe, measure_split
 from lightning_cv.data.resident import ResidentLoader
 from lightning_cv.data.sampler import EpochSampler, OrderedBatches, ShuffledBatches, check_batch_size
-from lightning_cv.data.splits import ResidentSplit, Split
+from lightning_cv.data.splits import PARTS, ResidentSplit, Split
 from lightning_cv.data.workers import WorkerLoader, Workers
 from lightning_cv.errors import UserError
 
@@ -34,11 +33,9 @@ class VisionData(LightningDataModule, ABC):
 
     Args:
         batch_size: samples a step over all devices together; a multiple of the number of devices.
-        num_workers: processes that read images for each device; 0 reads in the training process. Images that
-            are held in memory and have no train_transform or eval_transform need none.
-        normalize: true: by the mean and standard deviation of the training images (un-augmented; of 10,000 of
-            them, drawn by split_seed, where there are more and they are read from files). A mean and std: by
-            these. false: images are only scaled to [0, 1].
+        num_workers: processes that read images for each device; 0: the training process. Images in memory need none.
+        normalize: true: by the mean and standard deviation of the training images, un-augmented (of files, at most
+            10,000, drawn by split_seed). A mean and std: by these. false: images are only scaled to [0, 1].
         train_transform: applied to each training image, a torchvision v2 transform of uint8 images; several
             as v2.Compose or torch.nn.Sequential.
         eval_transform: the same for validation, test and prediction.
@@ -127,7 +124,7 @@ class VisionData(LightningDataModule, ABC):
         """Load what the stage ("fit", "validate", "test", "predict") needs and describe it."""
         trainer = self.trainer
         check_batch_size(self.batch_size, trainer.world_size if trainer else 1)
-        parts = _STAGES[stage]
+        parts = PARTS[stage]
         if stage == "predict" and self._pictures is not None:
             # Pictures say nothing of classes and size.
             parts = (Stage.TRAIN, Stage.PREDICT)
@@ -160,7 +157,11 @@ class VisionData(LightningDataModule, ABC):
                 f"allowed: up to the {len(split)} training samples"
             )
         self._train_sampler = sampler
-        self._augmentation = self._make_augmentation(len(split))
+        assert self._normalizer is not None, "setup() comes before the loaders"
+        if self.batch_transforms:
+            self._augmentation = BatchAugmentation(
+                self.batch_transforms, self._normalizer, seed=self._run_seed, num_samples=len(split)
+            )
         return self._loader(split, sampler, self.train_transform)
 
     def val_dataloader(self) -> Loader:
@@ -207,16 +208,13 @@ class VisionData(LightningDataModule, ABC):
 
     def _describe(self, stage: Stage) -> None:
         self._info = describe(self.split(stage), self.eval_transform)
-        self._set_statistics(self._statistics(self._info.channels))
+        channels = self._info.channels
+        self._set_statistics(choose_statistics(self.normalize, channels, measured=self._measured_statistics))
         for transform in self.batch_transforms:
             if is_mixing(transform):
                 tell_num_classes(transform, self._info.num_classes)
 
-    def _statistics(self, channels: int) -> MeanStd:
-        if isinstance(self.normalize, MeanStd):
-            return checked(self.normalize, channels)
-        if not self.normalize:
-            return MeanStd([0.0] * channels, [1.0] * channels)
+    def _measured_statistics(self) -> MeanStd:
         return measure_split(
             self.split(Stage.TRAIN),
             self.eval_transform,
@@ -229,12 +227,6 @@ class VisionData(LightningDataModule, ABC):
         self._info = replace(self.info, mean=tuple(statistics.mean), std=tuple(statistics.std))
         self._normalizer = Normalizer(statistics)
         self._augmentation = None
-
-    def _make_augmentation(self, num_samples: int) -> BatchAugmentation | None:
-        assert self._normalizer is not None, "setup() comes before the loaders"
-        if not self.batch_transforms:
-            return None
-        return BatchAugmentation(self.batch_transforms, self._normalizer, seed=self._run_seed, num_samples=num_samples)
 
     def _evaluation_loader(self, stage: Stage, *, otherwise: nn.Module | None = None) -> Loader:
         split = self.split(stage)
@@ -256,11 +248,3 @@ class VisionData(LightningDataModule, ABC):
             workers=Workers(self.num_workers, pin_memory),
             on_corrupt=self.on_corrupt,
         )
-
-
-_STAGES: dict[str, Sequence[Stage]] = {
-    "fit": (Stage.TRAIN, Stage.VAL),
-    "validate": (Stage.VAL,),
-    "test": (Stage.TEST,),
-    "predict": (Stage.PREDICT,),
-}

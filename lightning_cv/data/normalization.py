@@ -1,6 +1,6 @@
 """How do uint8 images become the standardized float images that a network takes?"""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,17 @@ class MeanStd:
 
     mean: list[float]
     std: list[float]
+
+
+def choose_statistics(normalize: bool | MeanStd, channels: int, *, measured: Callable[[], MeanStd]) -> MeanStd:
+    """What `normalize` of a recipe asks for: given statistics, measured ones (true), or mean 0 and std 1 (false).
+
+    Raises:
+        UserError: given statistics do not fit images of `channels` channels.
+    """
+    if isinstance(normalize, MeanStd):
+        return checked(normalize, channels)
+    return measured() if normalize else MeanStd([0.0] * channels, [1.0] * channels)
 
 
 def checked(given: MeanStd, channels: int) -> MeanStd:

@@ -1,9 +1,12 @@
 """What does a data set hand to the platform for each split?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from lightning_cv.contracts import Stage
 
 
 @runtime_checkable
@@ -71,3 +74,12 @@ class UnreadableImageError(Exception):
 
     def __str__(self) -> str:
         return f"{self.path}: cannot be read as an image ({self.reason})"
+
+
+# The parts of a data set that each of Lightning's stages reads.
+PARTS: dict[str, Sequence[Stage]] = {
+    "fit": (Stage.TRAIN, Stage.VAL),
+    "validate": (Stage.VAL,),
+    "test": (Stage.TEST,),
+    "predict": (Stage.PREDICT,),
+}
