@@ -6,10 +6,10 @@ plus what the user permits with `--allow-code`. A path is judged before anything
 object must also be *defined* in an allowed place, since `torch.nn.modules.module.os` is reachable but is
 not torch's.
 
-Network weights that a recipe asks torchvision or timm for (`weights=`, `pretrained=`, `hf-hub:` names, URLs
-in `pretrained_cfg`) are downloaded from where it says, and are read as tensors only, never as code. What
-reads files as code if asked to (`torch.load`, `torch.hub`, `torch.utils.cpp_extension`, timm's checkpoint
-helpers) is not on the list.
+Network weights that a recipe asks torchvision or timm for (`weights=`, `pretrained=`, `hf-hub:` names, URLs in
+`pretrained_cfg`) are downloaded. timm reads them as tensors only. torchvision fetches its own from its own fixed
+addresses and reads them as pickles: these you trust as you trust the package. What reads files as code if asked to
+(`torch.load`, `torch.hub`, `torch.utils.cpp_extension`, timm's checkpoint helpers) is not on the list.
 
 A recipe can still choose which folders are written to (`dirpath`, `save_dir`, `default_root_dir`) and how much of the
 machine is used: read a stranger's recipe before running it.
