@@ -12,8 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
+    from PIL.Image import Image
     from torch import Tensor, nn
     from typing_extensions import TypeIs
 
@@ -23,8 +25,12 @@ __all__ = [
     "LABEL",
     "Batch",
     "DataInfo",
+    "Gallery",
+    "LogsPictures",
     "PublishesInfo",
     "Scored",
+    "Showing",
+    "ShowsPictures",
     "Stage",
     "StepOutput",
     "TrainableTask",
@@ -104,6 +110,65 @@ class PublishesInfo(Protocol):
 
     def sample_name(self, stage: Stage, index: int) -> str:
         """The name of a sample for messages: its path where it is a file, else `<data set> <split> #<index>`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What the pictures of one validation or test are made from, and how many images they may show.
+
+    Args:
+        info: what the data publish; its mean and std undo the normalization of a batch's images.
+        title: which set, and where in training: "val, epoch 3, step 45".
+        sample_name: what a sample is called, by its index.
+        num_images: how many images one picture shows at most, 1 or more.
+    """
+
+    info: DataInfo
+    title: str
+    sample_name: Callable[[int], str]
+    num_images: int
+
+
+class Gallery(Protocol):
+    """Pictures of one evaluated set: every device collects from its own batches, one draws for all.
+
+    A new one is made for each validation and test. What it raises costs the pictures, never the training.
+    """
+
+    def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        """Keep what is worth showing of one batch, on its device and without waiting for it.
+
+        Args:
+            batch: with normalized images.
+            outputs: `predictions` and `targets`, as the task's step returned them for the watched weights.
+        """
+        ...
+
+    def take(self) -> Any:
+        """What this device has to show: small, on the CPU, to be pickled. Called at the end, in every process."""
+        ...
+
+    def draw(self, taken: Sequence[Any]) -> Mapping[str, Image]:
+        """The pictures, by name, of what all devices took, in the order of their ranks; called in one process."""
+        ...
+
+
+@runtime_checkable
+class ShowsPictures(Protocol):
+    """A task that can show a person how well it does."""
+
+    def galleries(self, showing: Showing) -> Sequence[Gallery]:
+        """What collects and draws the pictures of one validation or test."""
+        ...
+
+
+@runtime_checkable
+class LogsPictures(Protocol):
+    """A tracker that takes pictures."""
+
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        """Record PNG files by name, as of this optimizer step; they may change afterwards."""
         ...
 
 

@@ -5,16 +5,18 @@ from lightning_cv.callbacks.early_stopping import EarlyStopping
 from lightning_cv.callbacks.ema import Ema
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.learning_rate import LearningRate
+from lightning_cv.callbacks.media import Media
 from lightning_cv.callbacks.progress import Progress
-from lightning_cv.callbacks.progress_file import ProgressFile
 from lightning_cv.callbacks.snapshot import Snapshot
 from lightning_cv.callbacks.throughput import Throughput
+from lightning_cv.record.progress import ProgressFile
 
 __all__ = [
     "ConfusionMatrix",
     "EarlyStopping",
     "Ema",
     "LearningRate",
+    "Media",
     "Progress",
     "ProgressFile",
     "Snapshot",

@@ -13,8 +13,7 @@ from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.contracts import PublishesInfo, Stage
 from lightning_cv.errors import UserError
 from lightning_cv.metrics import confusion_matrix
-
-MAX_LABELLED = 30  # classes whose names and counts are written into the picture
+from lightning_cv.pictures import confusions_picture
 
 
 @skip_idle_hooks
@@ -22,7 +21,8 @@ class ConfusionMatrix(Callback):
     """Counts of each label (row) predicted as each class (column), exact over devices.
 
     After each validation and test, `confusion_matrix_<stage>.csv` in the run folder holds the counts of the
-    whole set, and `confusion_matrix_<stage>.png` shows them as shares of each row.
+    whole set, and `confusion_matrix_<stage>.png` shows them as shares of each row. `Media` shows the same picture
+    every few epochs, to the trackers too; this is for the table.
 
     Args:
         on_validation: also count and draw every validation set; test sets always are.
@@ -84,7 +84,7 @@ class ConfusionMatrix(Callback):
         if trainer.is_global_zero and not trainer.sanity_checking:
             path = Path(trainer.default_root_dir) / f"confusion_matrix_{stage}"
             write_counts(path.with_suffix(".csv"), counts, self._class_names)
-            draw_counts(path.with_suffix(".png"), counts, self._class_names)
+            confusions_picture(torch.tensor(counts), self._class_names).save(path.with_suffix(".png"))
 
 
 def write_counts(path: Path, counts: list[list[int]], class_names: tuple[str, ...]) -> None:
@@ -93,28 +93,3 @@ def write_counts(path: Path, counts: list[list[int]], class_names: tuple[str, ..
         writer = csv.writer(file)
         writer.writerow(["label", *class_names])
         writer.writerows([name, *row] for name, row in zip(class_names, counts, strict=True))
-
-
-def draw_counts(path: Path, counts: list[list[int]], class_names: tuple[str, ...]) -> None:
-    """Draw the counts as shares of each row, dark for many; numbers and names up to 30 classes."""
-    # matplotlib takes a third of a second to load: only where a picture is drawn.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    table = torch.tensor(counts, dtype=torch.float64)
-    shares = table / table.sum(1, keepdim=True).clamp(min=1)
-    side = min(4 + 0.4 * len(class_names), 14)
-    figure = Figure(figsize=(side, side), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel="predicted", ylabel="label")
-    image = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, label="share of the label", shrink=0.8)
-    if len(class_names) <= MAX_LABELLED:
-        axes.set_xticks(range(len(class_names)), class_names, rotation=90)
-        axes.set_yticks(range(len(class_names)), class_names)
-        for row, values in enumerate(counts):
-            for column, count in enumerate(values):
-                if count:
-                    color = "white" if shares[row, column] > 0.5 else "black"
-                    axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(path)

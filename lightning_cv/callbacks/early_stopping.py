@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.callbacks import EarlyStopping as LightningEarlyStopping
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
@@ -60,6 +61,7 @@ class EarlyStopping(LightningEarlyStopping):
         )
         self._given: tuple[str | None, Mode | None] = (monitor, mode)
         self._validated_step = -1
+        self._had_stopped = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the metric and its direction from the task where the recipe gives none."""
@@ -72,7 +74,9 @@ class EarlyStopping(LightningEarlyStopping):
         super().setup(trainer, pl_module, stage)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say so where there is nothing to watch."""
+        """Say so where there is nothing to watch; end at once where the checkpoint was of a run that had stopped."""
+        if self._had_stopped:
+            trainer.should_stop = True
         if not trainer.enable_validation and not self.monitor.startswith("train/"):
             rank_zero_warn(f"EarlyStopping does nothing: no validation data, so {self.monitor!r} is not logged.")
 
@@ -94,6 +98,20 @@ class EarlyStopping(LightningEarlyStopping):
         """Say why training stopped."""
         if self.stopping_reason_message:
             rank_zero_info(self.stopping_reason_message)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The count, the best score, and whether training was stopped."""
+        return super().state_dict() | {"validated_step": self._validated_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting; with the patience of the recipe, which may have become longer."""
+        patience = self.patience
+        super().load_state_dict(state_dict)
+        self.patience = patience
+        self._validated_step = state_dict["validated_step"]
+        if self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED and self.wait_count < patience:
+            self.stopping_reason, self.stopping_reason_message = EarlyStoppingReason.NOT_STOPPED, None
+        self._had_stopped = self.stopping_reason is not EarlyStoppingReason.NOT_STOPPED
 
     def _metric_is_known(self, trainer: Trainer) -> bool:
         known = self.monitor in trainer.callback_metrics

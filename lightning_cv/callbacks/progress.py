@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import ProgressBar
@@ -11,9 +10,9 @@ from lightning_cv.callbacks.bar import Bar
 from lightning_cv.callbacks.curves import log_period
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.images import num_images
-from lightning_cv.callbacks.progress_file import ProgressFile
+from lightning_cv.callbacks.run_record import RunRecord
 from lightning_cv.contracts import is_trainable_task
-from lightning_cv.errors import UserError
+from lightning_cv.errors import Preempted, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +25,8 @@ UNPRINTED = ("lr", "throughput/")  # beginnings of the metrics that the permanen
 @skip_idle_hooks
 class Progress(ProgressBar):
     """A bar a stage, a permanent line a validation, and `progress.jsonl` in the run's folder.
+
+    The file gets every point of the curves that the trackers get, and more; it is the truth of the run.
 
     A line names the epoch (from 1 on the screen, from 0 in files), the step, the losses and the metrics;
     `*` marks the task's monitored metric where it is the best so far. Where the output is no terminal, the
@@ -46,7 +47,7 @@ class Progress(ProgressBar):
         self.redraws_per_s = redraws_per_s
         self._enabled = True
         self._bar: Bar | None = None
-        self._file = ProgressFile()
+        self._record = RunRecord()
         self._best: float | None = None
         self._metrics = ""
         self._metrics_step = -1
@@ -64,9 +65,7 @@ class Progress(ProgressBar):
         """Find the terminal and the run's folder; the first device alone has them."""
         super().setup(trainer, pl_module, stage)
         self._bar = Bar(self.redraws_per_s) if self._enabled else None
-        fast_dev_run: bool = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
-        writes = trainer.is_global_zero and not fast_dev_run
-        self._file.folder = Path(trainer.default_root_dir) if writes else None
+        self._record.open(trainer, with_curves=stage == "fit")
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         """Print above the bar (`self.print` of a task comes here)."""
@@ -77,12 +76,8 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, and note where training goes on from a checkpoint."""
-        if trainer.global_step == 0:
-            self._file.reset()
+        if self._record.begin(trainer):
             self._best = None
-        else:
-            self._write("resume", trainer)
-        self._file.start()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the epoch's bar."""
@@ -93,7 +88,7 @@ class Progress(ProgressBar):
     ) -> None:
         """Count the images, and redraw where it is time."""
         images = num_images(batch) * trainer.world_size
-        self._file.samples_seen += images
+        self._record.count(images, step=trainer.global_step)
         bar = self._bar
         if bar is None or not bar.live:
             return
@@ -112,9 +107,16 @@ class Progress(ProgressBar):
         """Give the terminal back, and write the last line."""
         self._finish(trainer, {"status": "completed"})
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where the checkpoint was of the last step, and nothing was left to train, the file still gets its end."""
+        if self._record.waits_for_training:
+            self.on_train_start(trainer, pl_module)
+            self.on_train_end(trainer, pl_module)
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Give the terminal back, and write how training ended."""
-        status = "interrupted" if isinstance(exception, KeyboardInterrupt) else "failed"
+        statuses = {Preempted: "preempted", KeyboardInterrupt: "interrupted"}
+        status = statuses.get(type(exception), "failed")
         self._finish(trainer, {"status": status, "error": f"{type(exception).__name__}: {exception}"})
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -165,16 +167,17 @@ class Progress(ProgressBar):
         self._end()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the terminal back."""
+        """Give the terminal back, and the trainer its trackers."""
         self._close()
+        self._record.close(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """What goes on counting after a resume."""
-        return {"samples_seen": self._file.samples_seen, "time_s": self._file.time_s, "best": self._best}
+        """The run's record, and the best value of the monitored metric."""
+        return {**self._record.state_dict(), "best": self._best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting where the checkpoint was written."""
-        self._file.reset(samples_seen=state_dict["samples_seen"], time_s=state_dict["time_s"])
+        self._record.load_state_dict(state_dict)
         self._best = state_dict["best"]
 
     def _begin(self, name: str, batches: list[int | float]) -> None:
@@ -191,9 +194,7 @@ class Progress(ProgressBar):
 
     def _finish(self, trainer: Trainer, outcome: Mapping[str, str]) -> None:
         self._close()
-        if self._file.running:
-            self._file.stop()
-            self._write("end", trainer, outcome)
+        self._record.end(trainer, outcome)
 
     def _metrics_text(self, trainer: Trainer) -> str:
         """The bar's metrics; reading one waits for the device, hence only after the task has flushed them."""
@@ -205,12 +206,12 @@ class Progress(ProgressBar):
 
     def _report(self, event: str, trainer: Trainer, task: LightningModule) -> None:
         """Write the event, and print its permanent line."""
-        metrics = self._write(event, trainer)
+        metrics = self._record.write(event, trainer)
         best = self._is_best(metrics, task) if event == "validation" else None
         # Scores outside of training are the caller's to print: Lightning and the command line do.
         if self._bar is not None and trainer.state.fn == "fit":
             where = f"epoch {_epoch(trainer)}  step {trainer.global_step}"
-            self._bar.print(f"{where}  {_text(_shown(metrics), best)}  ({self._file.time_s:.0f} s)")
+            self._bar.print(f"{where}  {_text(_shown(metrics), best)}  ({self._record.file.time_s:.0f} s)")
 
     def _is_best(self, metrics: Mapping[str, float], task: LightningModule) -> str | None:
         """The monitored metric's name where it is better than ever before."""
@@ -222,12 +223,6 @@ class Progress(ProgressBar):
             self._best = value
             return task.monitor
         return None
-
-    def _write(self, event: str, trainer: Trainer, outcome: Mapping[str, str] | None = None) -> dict[str, float]:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        epoch, step = trainer.current_epoch, trainer.global_step
-        self._file.append(event, epoch=epoch, step=step, metrics=metrics, outcome=outcome or {})
-        return metrics
 
 
 def _epoch(trainer: Trainer) -> str:

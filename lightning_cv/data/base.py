@@ -80,6 +80,7 @@ class VisionData(LightningDataModule, ABC):
         self._info: DataInfo | None = None
         self._run_seed = 0
         self._train_sampler: EpochSampler | None = None
+        self._position: tuple[int, int] | None = None  # epoch, and batches of it that were used
         self._normalizer: Normalizer | None = None
         self._augmentation: BatchAugmentation | None = None
         self._first_index = 0
@@ -156,6 +157,8 @@ class VisionData(LightningDataModule, ABC):
                 f"data.init_args.batch_size: {self.batch_size} given with drop_last, "
                 f"allowed: up to the {len(split)} training samples"
             )
+        if self._position is not None:
+            sampler.resume(*self._position)
         self._train_sampler = sampler
         assert self._normalizer is not None, "setup() comes before the loaders"
         if self.batch_transforms:
@@ -198,11 +201,19 @@ class VisionData(LightningDataModule, ABC):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """The statistics that a trained network expects its images to be normalized with."""
-        return {"mean": list(self.info.mean), "std": list(self.info.std)}
+        """The statistics that a trained network expects of its images, and where in the data training is."""
+        state: dict[str, Any] = {"mean": list(self.info.mean), "std": list(self.info.std)}
+        if self.trainer and self.trainer.state.fn == "fit":
+            batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            state |= {"epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1, "batches": batches}
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Normalize as in the training that wrote the checkpoint, unless the recipe states the statistics."""
+        """Normalize as in the training that wrote the checkpoint, unless the recipe states the statistics.
+
+        Training goes on behind the last batch that was used.
+        """
+        self._position = (state_dict["epoch"], state_dict["batches"]) if "epoch" in state_dict else None
         if self.normalize is True:
             self._set_statistics(MeanStd(state_dict["mean"], state_dict["std"]))
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_cv.contracts import DataInfo
 from lightning_cv.data.decode import SUFFIXES, is_image, read_image
-from lightning_cv.errors import UserError
+from lightning_cv.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ def scan_class_folders(folder: Path, channels: int, class_names: tuple[str, ...]
         class_names: the classes to which the folders must belong; None: the folders are the classes.
 
     Raises:
-        UserError: there is no class folder, one without images, or one that is none of `class_names`.
+        DataError: there is no class folder, one without images, or one that is none of `class_names`.
     """
     found = [child.name for child in list_folder(folder) if child.is_dir() and not child.name.startswith(".")]
     if not found:
-        raise UserError(f"data.init_args.root: {folder} has no class folders, allowed: one sub-folder a class")
+        raise DataError(f"data.init_args.root: {folder} has no class folders, allowed: one sub-folder a class")
     names = class_names or tuple(found)
     for name in found:
         if name not in names:
-            raise UserError(
+            raise DataError(
                 f"data.init_args.root: {folder / name} is a class that the training images lack, "
                 f"allowed: {_shortened(names)}"
             )
@@ -80,7 +80,7 @@ def find_images(folder: Path, key: str = "root") -> list[str]:
     """All images in `folder` and below it, in alphabetical order.
 
     Raises:
-        UserError: there is none.
+        DataError: there is none.
     """
     list_folder(folder, key)
     images = []
@@ -89,7 +89,7 @@ def find_images(folder: Path, key: str = "root") -> list[str]:
         # Strings: a million of Path objects would take some seconds and half a gigabyte.
         images += [f"{parent}{os.sep}{name}" for name in sorted(files) if is_image(name)]
     if not images:
-        raise UserError(
+        raise DataError(
             f"data.init_args.{key}: {folder} holds no images, allowed: files ending in {', '.join(sorted(SUFFIXES))}"
         )
     return images
@@ -99,7 +99,7 @@ def read_pictures(path: Path, info: DataInfo) -> FileSplit:
     """An image file, or all images in a folder and below it, without known classes.
 
     Raises:
-        UserError: no such file, or no image in the folder.
+        DataError: no such file, or no image in the folder.
     """
     paths = (str(path),) if path.is_file() else tuple(find_images(path, "images"))
     return FileSplit(paths, None, info.class_names, info.channels)
@@ -109,12 +109,12 @@ def list_folder(folder: Path, key: str = "root") -> list[Path]:
     """What is in `folder`, in alphabetical order.
 
     Raises:
-        UserError: it is no folder, or it may not be read.
+        DataError: it is no folder, or it may not be read.
     """
     try:
         return sorted(folder.iterdir())
     except OSError as error:
-        raise UserError(
+        raise DataError(
             f"data.init_args.{key}: {folder} given ({error.strerror}), allowed: a folder of images that can be read"
         ) from error
 

@@ -10,7 +10,7 @@ from lightning_cv.contracts import Stage
 from lightning_cv.data.base import VisionData
 from lightning_cv.data.partition import check_fraction, hold_out
 from lightning_cv.data.splits import ResidentSplit
-from lightning_cv.errors import UserError
+from lightning_cv.errors import DataError
 
 _Dataset = TypeVar("_Dataset")
 
@@ -54,21 +54,21 @@ class DownloadedData(VisionData):
         """Open a data set of torchvision that `make(download)` builds.
 
         Raises:
-            UserError: it is neither there nor downloadable.
+            DataError: it is neither there nor downloadable.
         """
         title = type(self).__name__
         try:
             return make(False)
         except (RuntimeError, OSError) as error:
             if not download:
-                raise UserError(
+                raise DataError(
                     f"data.init_args.root: {title} is not in {self.root} ({_first_line(error)}); allowed: a "
                     "folder that holds it, or data.init_args.download: true"
                 ) from error
         try:
             return make(True)
         except (RuntimeError, OSError) as error:
-            raise UserError(
+            raise DataError(
                 f"data.init_args.root: {title} is not in {self.root} and its download fails "
                 f"({_first_line(error)}); allowed: a folder that holds it, or a connection to the internet"
             ) from error

@@ -4,7 +4,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_cv.errors import UserError
+from lightning_cv.errors import DataError, UserError
 
 _NAMED = 3  # how many of the images that were left out a report names
 
@@ -32,16 +32,17 @@ class FaultReport:
         """Take the faults of one batch of which `num_read` samples are left.
 
         Raises:
-            UserError: a fault that must not or cannot be left out.
+            UserError: a transform fails, or images do not go together.
+            DataError: an image that must not or cannot be left out.
         """
         for fault in faults:
             if not fault.skippable:
                 raise UserError(fault.message)
             if self.on_corrupt == "error":
-                raise UserError(f"{fault.message}; data.init_args.on_corrupt: skip leaves such images out")
+                raise DataError(f"{fault.message}; data.init_args.on_corrupt: skip leaves such images out")
             self._skipped.append(fault.message)
         if not num_read:
-            raise UserError(f"{self._skipped[-1]}; no image of its batch can be read")
+            raise DataError(f"{self._skipped[-1]}; no image of its batch can be read")
 
     def close(self) -> None:
         """Report what was left out since the last report."""

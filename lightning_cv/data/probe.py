@@ -12,7 +12,7 @@ from lightning_cv.data.sampler import OrderedBatches
 from lightning_cv.data.seeding import borrowed_cpu_generator
 from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError
 from lightning_cv.data.workers import WorkerLoader, Workers, read_sample
-from lightning_cv.errors import UserError
+from lightning_cv.errors import DataError, UserError
 
 MAX_MEASURED = 10_000  # images read from files; the mean of so many is known to a hundredth of a pixel's deviation
 _CHUNK = 512  # images counted at a time
@@ -68,7 +68,9 @@ def _first_sample(split: Split, transform: nn.Module | None) -> tuple[Tensor, Te
         except UnreadableImageError as error:
             first_error = first_error or error
     empty = "data.init_args: no images are left for this part, see val_fraction and test_fraction"
-    raise UserError(f"{first_error}; nor can any other image of its split" if first_error else empty)
+    if first_error is not None:
+        raise DataError(f"{first_error}; nor can any other image of its split")
+    raise UserError(empty)
 
 
 class _Sample(OrderedBatches):

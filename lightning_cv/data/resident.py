@@ -1,6 +1,7 @@
 """How are batches of images that fit in memory made at the least cost a step?"""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,6 +36,13 @@ class ResidentLoader:
         self.pin_memory = pin_memory
         self._images = split.images.to(device or "cpu").contiguous()
         self._labels = split.labels
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the data module holds the position. Lightning warns of loaders without this method."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore, see `state_dict`."""
 
     def __len__(self) -> int:
         return len(self.batch_sampler)

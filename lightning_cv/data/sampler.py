@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_cv.errors import UserError
 from lightning_cv.ops.counter_random import sample_keys
+from lightning_cv.ops.processes import rank_and_devices
 
 Bounds = tuple[int, int]  # first position and one past the last, in the order of the epoch
 
@@ -36,15 +37,24 @@ class EpochSampler(ABC):
         self.batch_size = batch_size
         self.epoch = 0
         self.start_batch = 0
+        self._resumed_epoch: int | None = None
+
+    def resume(self, epoch: int, batch: int) -> None:
+        """Let the first iteration be that of `epoch` from `batch` on; if another epoch comes first, from its start."""
+        self.set_epoch(epoch)
+        self._resumed_epoch = epoch
+        self.start_batch = batch
 
     @property
     def sampler(self) -> "EpochSampler":
         """Itself: Lightning looks for `set_epoch` on a loader's `batch_sampler.sampler`."""
         return self
 
-    @abstractmethod
     def set_epoch(self, epoch: int) -> None:
         """Take the order of another epoch; Lightning calls it before each one."""
+        if epoch != self._resumed_epoch:
+            self.start_batch = 0
+        self._resumed_epoch = None
 
     @abstractmethod
     def order(self) -> Tensor:
@@ -105,9 +115,9 @@ class ShuffledBatches(EpochSampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffle as in `epoch` from the next iteration on."""
-        if self.reshuffle and epoch != self.epoch:
+        super().set_epoch(epoch)
+        if self.reshuffle:
             self.epoch = epoch
-            self.start_batch = 0
 
     def order(self) -> Tensor:
         """A permutation drawn from (seed, epoch)."""
@@ -129,9 +139,6 @@ class OrderedBatches(EpochSampler):
     number of steps (under DDP each step synchronizes the buffers of the network). Only a split with fewer
     samples than devices leaves some of them without any batch.
     """
-
-    def set_epoch(self, epoch: int) -> None:
-        """Evaluation does not depend on the epoch."""
 
     def order(self) -> Tensor:
         """0 ... N - 1."""
@@ -163,14 +170,6 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
             f"data.init_args.batch_size: {batch_size} given for {num_devices} devices together, "
             f"allowed: multiples of {num_devices}"
         )
-
-
-def rank_and_devices() -> tuple[int, int]:
-    """This process's rank and how many processes train together; (0, 1) outside distributed training."""
-    distributed = torch.distributed
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
 
 
 def _consecutive(num_samples: int, batch_size: int) -> list[Bounds]:

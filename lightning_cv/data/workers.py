@@ -66,6 +66,13 @@ class WorkerLoader:
             generator=torch.Generator(),
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the data module holds the position. Lightning warns of loaders without this method."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to restore, see `state_dict`."""
+
     def __len__(self) -> int:
         return len(self.batch_sampler)
 

@@ -3,7 +3,7 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from lightning_cv.contracts import IMAGE, INDEX, Batch, PublishesInfo, Scored, Stage, StepOutput
+from lightning_cv.contracts import IMAGE, INDEX, Batch, Gallery, PublishesInfo, Scored, Showing, Stage, StepOutput
 from lightning_cv.errors import UserError
 from lightning_cv.networks import find_head, start_head
+from lightning_cv.ops.processes import gather, rank_and_devices
 from lightning_cv.optim import Horizon, Schedule, build_optimizer
-from lightning_cv.tasks.curves import TrainingCurves
+from lightning_cv.tasks.curves import TrainingCurves, track
 from lightning_cv.tasks.fit_to_data import check_network_fits_data
 from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
 from lightning_cv.tasks.scores import SetScores
@@ -28,9 +29,9 @@ OptimizerBuilder = Callable[[Iterable[Any]], Optimizer]
 class VisionTask(pl.LightningModule, ABC):
     """One kind of learning problem: a network, how it is scored, and how it is trained.
 
-    An author writes `step`, and where they apply `make_metrics`, `train_terms`, `predict` and
-    `prediction_rows`, and names the metric to watch in `monitor` and `mode`. The base logs `stage/name`:
-    in training, means over all samples of each window of `trainer.log_every_n_steps` optimizer steps
+    An author writes `step`, and where they apply `make_metrics`, `train_terms`, `predict`,
+    `prediction_rows` and `galleries`, and names the metric to watch in `monitor` and `mode`. The base logs
+    `stage/name`: in training, means over all samples of each window of `trainer.log_every_n_steps` optimizer steps
     (collected on the device, read once per window) and of each epoch (`train/<name>_epoch`); in
     validation and test, means and metrics over the whole set, exact over devices and ragged batches.
 
@@ -94,6 +95,10 @@ class VisionTask(pl.LightningModule, ABC):
         """One row an image for the table of predictions; `prediction` is what `predict` returned."""
         raise UserError(f"{type(self).__name__} does not predict")
 
+    def galleries(self, showing: Showing) -> Sequence[Gallery]:
+        """What a person would look at, for the callback `Media`; none: nothing to show."""
+        return ()
+
     def forward(self, images: Tensor) -> Any:
         """What the trained network gives for images (B, C, H, W); see `predict` for what the task makes of it."""
         return self.network(images)
@@ -108,8 +113,15 @@ class VisionTask(pl.LightningModule, ABC):
         self._curves.add(batch, {"loss": output.loss, **output.terms, **terms})
         return output.loss
 
+    def on_train_start(self) -> None:
+        """Lightning's hook: a resume ends the step that a checkpoint was written in, if it was within one."""
+        self._write_curves()
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Lightning's hook: write the curves once per window."""
+        self._write_curves()
+
+    def _write_curves(self) -> None:
         if self._curves.is_due(self.trainer):
             self._curves.flush(self.trainer)
         if self.trainer.is_last_batch:
@@ -163,7 +175,11 @@ class VisionTask(pl.LightningModule, ABC):
 
     def _log_scores(self, stage: Stage) -> None:
         for suffix, _ in self._scored_networks():
-            self.log_dict(self._set_scores.take(stage + suffix, self.device), prog_bar=not suffix)
+            scores = self._set_scores.take(stage + suffix, self.device)
+            fitting = self.trainer.state.fn == TrainerFn.FITTING
+            self.log_dict(scores, prog_bar=not suffix, logger=not fitting)
+            if fitting and not self.trainer.sanity_checking:
+                track(self.trainer, {name: float(value) for name, value in scores.items()})
 
     # Set-up and checkpoints.
 
@@ -200,13 +216,17 @@ class VisionTask(pl.LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": self._schedule.configure(optimizer, horizon)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning's hook: the averaged weights travel with the trained ones."""
+        """Lightning's hook: the averaged weights travel with the trained ones, and the unfinished window."""
+        checkpoint["curves"] = gather(self._curves.state_dict())
         if self.averaged is not None:
             checkpoint["averaged_network"] = self.averaged.state_dict()
             checkpoint["scored"] = self.scored
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: the averaged weights come back, also for test and prediction."""
+        rank, num_devices = rank_and_devices()
+        if len(checkpoint.get("curves", ())) == num_devices:
+            self._curves.load_state_dict(checkpoint["curves"][rank])
         if "averaged_network" not in checkpoint:
             return
         if self.averaged is None:

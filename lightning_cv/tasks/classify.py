@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from lightning_cv.contracts import IMAGE, LABEL, Batch, StepOutput
+from lightning_cv.contracts import IMAGE, LABEL, Batch, Gallery, Showing, StepOutput
 from lightning_cv.metrics import classification_metrics
 from lightning_cv.networks import num_classes
 from lightning_cv.optim import Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
+from lightning_cv.tasks.gallery import Confusions, Mistakes, MultilabelMistakes
 
 
 class Classify(VisionTask):
@@ -102,6 +103,10 @@ class Classify(VisionTask):
             return {"accuracy": ((scores > 0) == (labels > 0.5)).float().mean()}
         hits = scores.argmax(1) == (labels.argmax(1) if labels.ndim == 2 else labels)
         return {"accuracy": hits.float().mean()}
+
+    def galleries(self, showing: Showing) -> list[Gallery]:
+        """The most confident mistakes, and, unless images have several labels, the confusion matrix."""
+        return [MultilabelMistakes(showing)] if self.multilabel else [Mistakes(showing), Confusions(showing)]
 
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """Class probabilities (B, C) float32; for `multilabel` each in [0, 1] by itself."""

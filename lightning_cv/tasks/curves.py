@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -65,14 +66,31 @@ class TrainingCurves:
         means = mean_over_devices(self._means.take_totals())
         _publish(trainer, {f"train/{name}_epoch": mean for name, mean in means.items()})
 
+    def state_dict(self) -> dict[str, Any]:
+        """The unfinished window and epoch of this process."""
+        return {**self._means.state_dict(), "indices": list(self._indices), "flushed_step": self._flushed_step}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on within the window and the epoch in which the checkpoint was written."""
+        self._means.load_state_dict(state_dict)
+        self._indices = list(state_dict["indices"])
+        self._flushed_step = state_dict["flushed_step"]
+
 
 def _publish(trainer: pl.Trainer, values: Mapping[str, float]) -> None:
     """Give values to the trackers and to callbacks, without the collection and reduction of `self.log`."""
-    if not values:
-        return
-    trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+    if values:
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+        track(trainer, values)
+
+
+def track(trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+    """Write a point of the curves at the present optimizer step.
+
+    Lightning's own way would put a validation one step before the training steps that led to it.
+    """
     for logger in trainer.loggers:
-        logger.log_metrics(dict(values), step=trainer.global_step)
+        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step=trainer.global_step)
 
 
 def _non_finite_loss(trainer: pl.Trainer, losses: list[float], indices: list[Tensor]) -> NonFiniteLossError:

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch import distributed as dist
+
+from lightning_cv.ops.processes import gather
 
 
 class SampleMeans:
@@ -22,10 +24,12 @@ class SampleMeans:
         self._counts: list[int] = []
         self._totals: dict[str, float] = {}
         self._total_count = 0
+        self._earlier: dict[str, list[float]] = {}  # of a resumed window: what was added before the checkpoint
+        self._earlier_counts: list[int] = []
 
     def __len__(self) -> int:
         """Number of batches added since the last `drain`."""
-        return len(self._counts)
+        return len(self._earlier_counts) + len(self._counts)
 
     def add(self, name: str, value: Tensor) -> None:
         """Add the mean of one value, a scalar tensor, over the batch that `add_batch` announced last."""
@@ -43,10 +47,8 @@ class SampleMeans:
 
         Their sums go into the running totals of `take_totals`.
         """
-        rows = {name: _to_floats(column) for name, column in self._values.items()}
-        counts = self._counts
-        self._values = {}
-        self._counts = []
+        rows, counts = self._rows()
+        self._values, self._counts, self._earlier, self._earlier_counts = {}, [], {}, []
         for name, row in rows.items():
             total = math.fsum(value * count for value, count in zip(row, counts, strict=True))
             self._totals[name] = self._totals.get(name, 0.0) + total
@@ -55,12 +57,29 @@ class SampleMeans:
 
     def take_totals(self) -> dict[str, tuple[float, int]]:
         """Return (sum over samples, number of samples) by name since the last call, and start again."""
-        if self._counts:
+        if len(self):
             self.drain()
         totals = {name: (total, self._total_count) for name, total in self._totals.items()}
         self._totals = {}
         self._total_count = 0
         return totals
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last call of `drain` and of `take_totals`; nothing is taken away."""
+        rows, counts = self._rows()
+        return {"rows": rows, "counts": counts, "totals": dict(self._totals), "total_count": self._total_count}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on behind what another process had added."""
+        self._values, self._counts = {}, []
+        self._earlier, self._earlier_counts = dict(state_dict["rows"]), list(state_dict["counts"])
+        self._totals, self._total_count = dict(state_dict["totals"]), state_dict["total_count"]
+
+    def _rows(self) -> tuple[dict[str, list[float]], list[int]]:
+        names = [*self._earlier, *(name for name in self._values if name not in self._earlier)]
+        later = {name: _to_floats(column) for name, column in self._values.items()}
+        rows = {name: [*self._earlier.get(name, []), *later.get(name, [])] for name in names}
+        return rows, [*self._earlier_counts, *self._counts]
 
 
 def mean_over_devices(totals: Mapping[str, tuple[float, int]]) -> dict[str, float]:
@@ -68,10 +87,7 @@ def mean_over_devices(totals: Mapping[str, tuple[float, int]]) -> dict[str, floa
 
     A process that saw no sample may pass an empty mapping. Every process must call this.
     """
-    parts: list[Mapping[str, tuple[float, int]]] = [totals]
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        parts = [{} for _ in range(dist.get_world_size())]
-        dist.all_gather_object(parts, dict(totals))
+    parts = gather(dict(totals))
     names = sorted({name for part in parts for name in part})
     means = {}
     for name in names:

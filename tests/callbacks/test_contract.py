@@ -14,7 +14,7 @@ from torch import nn
 
 import lightning_cv.callbacks
 from lightning_cv.callbacks.idle_hooks import STEP_HOOKS
-from tests.callbacks.tiny import TinyModule, TinyTask, trainer
+from tests.callbacks.tiny import TinyModule, TinyTask, newest, trainer
 
 
 def found() -> list[type[Callback]]:
@@ -38,6 +38,7 @@ ALLOWED_STEP_HOOKS = {
     "ConfusionMatrix": {"on_validation_batch_end", "on_test_batch_end"},
     "Ema": {"on_train_batch_end"},
     "LearningRate": {"on_train_batch_start"},
+    "Media": {"on_validation_batch_end", "on_test_batch_end"},
     "Progress": {
         "on_train_batch_end",
         "on_validation_batch_end",
@@ -140,7 +141,7 @@ def test_all_together_run_on_two_devices_and_agree(tmp_path):
     assert len(lines) == 3
     assert '"samples_seen": 48' in lines[-1]
     assert (tmp_path / "agreed").read_text() == "2"
-    assert (tmp_path / "checkpoints/last.ckpt").is_file()
+    assert newest(tmp_path).is_file()
 
 
 class Agree(Callback):

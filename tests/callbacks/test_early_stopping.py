@@ -5,7 +5,7 @@ import torch
 
 from lightning_cv.callbacks import EarlyStopping, Snapshot
 from lightning_cv.errors import UserError
-from tests.callbacks.tiny import TinyTask, loader, trainer
+from tests.callbacks.tiny import TinyTask, loader, newest, trainer
 
 RISE_AND_FALL = [0.1, 0.3, 0.5, 0.9, 0.8, 0.7, 0.85, 0.6, 0.5, 0.4, 0.3, 0.2]  # the peak is validation 3
 
@@ -56,7 +56,7 @@ def test_the_count_goes_on_after_a_resume(tmp_path, stop_after):
     trainer(tmp_path, parts, max_epochs=stop_after).fit(task, loader(), loader())
     resumed = TinyTask(script=RISE_AND_FALL)
     fitter = trainer(tmp_path, [EarlyStopping(patience=3), Snapshot()], max_epochs=12)
-    last = tmp_path / "checkpoints/last.ckpt"
+    last = newest(tmp_path)
     fitter.fit(resumed, loader(), loader(), ckpt_path=last, weights_only=True)
     assert resumed.validations == 7
     assert fitter.current_epoch == 7

@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_cv.callbacks import Ema, Snapshot
 from lightning_cv.errors import UserError
-from tests.callbacks.tiny import TinyTask, loader, trainer
+from tests.callbacks.tiny import TinyTask, loader, newest, trainer
 from tests.tolerances import assert_close
 
 
@@ -105,7 +105,7 @@ def test_an_interrupted_and_resumed_run_ends_bit_identical(tmp_path, stop):
     fresh = TinyTask(normed_network())
     again = Ema(decay=0.95)
     trainer(tmp_path / "b", [again, Snapshot()], max_epochs=5).fit(
-        fresh, loader(), loader(), ckpt_path=tmp_path / "b/checkpoints/last.ckpt", weights_only=True
+        fresh, loader(), loader(), ckpt_path=newest(tmp_path / "b"), weights_only=True
     )
     assert again.num_updates == callback.num_updates == 30
     for ours, theirs in ((straight.averaged, fresh.averaged), (straight.network, fresh.network)):
@@ -142,7 +142,7 @@ def test_the_recipe_says_which_weights_are_scored_also_when_a_checkpoint_is_load
     assert task.scored == "both"
     other = TinyTask()
     trainer(tmp_path, [Ema(scored="raw")]).test(
-        other, loader(), ckpt_path=tmp_path / "checkpoints/last.ckpt", weights_only=True, verbose=False
+        other, loader(), ckpt_path=newest(tmp_path), weights_only=True, verbose=False
     )
     assert other.scored == "raw"
     assert torch.equal(other.averaged.weight, task.averaged.weight)

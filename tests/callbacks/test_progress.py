@@ -9,7 +9,7 @@ import torch
 
 from lightning_cv.callbacks import Progress, ProgressFile, Snapshot, Throughput
 from lightning_cv.errors import UserError
-from tests.callbacks.tiny import TinyTask, loader, trainer
+from tests.callbacks.tiny import TinyTask, loader, newest, trainer
 
 KEYS = ["event", "epoch", "step", "samples_seen", "time_s", "metrics"]
 
@@ -18,9 +18,11 @@ def refuse(constant: str) -> None:
     raise AssertionError(f"{constant} is no strict JSON")
 
 
-def events(folder) -> list[dict]:
+def events(folder, *, curves: bool = False) -> list[dict]:
+    """The lines of the file, strictly parsed; the points of the curves only if asked for."""
     lines = (folder / "progress.jsonl").read_text().splitlines()
-    return [json.loads(line, parse_constant=refuse) for line in lines]
+    found = [json.loads(line, parse_constant=refuse) for line in lines]
+    return [event for event in found if curves or event["event"] != "curve"]
 
 
 def test_the_file_has_a_line_for_each_validation_and_one_at_the_end(tmp_path):
@@ -50,7 +52,7 @@ def test_a_resume_is_noted_and_everything_goes_on_counting(tmp_path):
     trainer(tmp_path, [Progress(), Snapshot()]).fit(TinyTask(script=script), loader(), loader())
     again = Progress()
     fitter = trainer(tmp_path, [again, Snapshot()], max_epochs=4)
-    last = tmp_path / "checkpoints/last.ckpt"
+    last = newest(tmp_path)
     fitter.fit(TinyTask(script=script), loader(), loader(), ckpt_path=last, weights_only=True)
     rows = events(tmp_path)
     kinds = ["validation"] * 2 + ["end", "resume"] + ["validation"] * 2 + ["end"]

@@ -9,8 +9,9 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_cv.callbacks import Ema, Snapshot
 from lightning_cv.errors import UserError
-from tests.callbacks.tiny import TinyTask, loader, trainer
+from tests.callbacks.tiny import TinyTask, loader, newest, trainer
 
+LAST = "last x 2"
 PEAK = [0.1, 0.9, 0.4, 0.8, 0.2]  # the best is epoch 1: step 12
 
 
@@ -20,7 +21,9 @@ def digest(weights: dict[str, torch.Tensor]) -> str:
 
 
 def files(folder) -> list[str]:
-    return sorted(path.name for path in (folder / "checkpoints").iterdir())
+    """The names of the best files, and how many of the newest there are."""
+    names = sorted(path.name for path in (folder / "checkpoints").glob("*.ckpt"))
+    return [name for name in names if name.startswith("best")] + [f"last x {sum('last' in name for name in names)}"]
 
 
 def load(path) -> dict:
@@ -33,7 +36,7 @@ def test_the_best_file_holds_the_weights_of_the_best_validation_and_test_uses_th
     task = TinyTask(script=PEAK)
     fitter = trainer(tmp_path, [Snapshot()], max_epochs=5)
     fitter.fit(task, loader(), loader())
-    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "last.ckpt"]
+    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", LAST]
     saved = load(tmp_path / "checkpoints/best-epoch001-step000012.ckpt")["state_dict"]
     expected = digest({f"network.{name}": value for name, value in task.raw_by_step[12].items()})
     assert digest(saved) == expected
@@ -54,31 +57,31 @@ def test_the_last_file_is_the_end_of_training_also_when_the_metric_only_fell(tmp
     """Lightning's own save_last would keep the weights of epoch 0 here."""
     task = TinyTask(script=[0.9, 0.8, 0.7, 0.6])
     trainer(tmp_path, [Snapshot()], max_epochs=4).fit(task, loader(), loader())
-    last = load(tmp_path / "checkpoints/last.ckpt")
+    last = load(newest(tmp_path))
     assert last["global_step"] == 24
     assert digest(last["state_dict"]) == digest(dict(task.state_dict()))
-    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", "last.ckpt"]
+    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", LAST]
 
 
 def test_k_best_are_kept(tmp_path):
     """Oracle: the script sorted."""
     task = TinyTask(script=PEAK)
-    trainer(tmp_path, [Snapshot(save_top_k=2, save_last=False)], max_epochs=5).fit(task, loader(), loader())
-    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "best-epoch003-step000024.ckpt"]
+    trainer(tmp_path, [Snapshot(save_top_k=2, keep_last=0)], max_epochs=5).fit(task, loader(), loader())
+    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "best-epoch003-step000024.ckpt", "last x 0"]
 
 
 def test_a_metric_that_should_fall_keeps_its_minimum(tmp_path):
     task = TinyTask(script=PEAK)
     snapshot = Snapshot(monitor="val/score", mode="min")
     trainer(tmp_path, [snapshot], max_epochs=5).fit(task, loader(), loader())
-    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", "last.ckpt"]
+    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", LAST]
 
 
 def test_without_validation_data_the_last_weights_are_saved_each_epoch(tmp_path):
     task = TinyTask()
     trainer(tmp_path, [Snapshot()], max_epochs=2).fit(task, loader())
-    assert files(tmp_path) == ["last.ckpt"]
-    assert load(tmp_path / "checkpoints/last.ckpt")["global_step"] == 12
+    assert files(tmp_path) == [LAST]
+    assert load(newest(tmp_path))["global_step"] == 12
 
 
 class PowerCut(Callback):
@@ -97,7 +100,7 @@ def test_the_last_file_is_written_every_n_steps_too(tmp_path):
     task = TinyTask()
     with pytest.raises(RuntimeError, match="power cut"):
         trainer(tmp_path, [PowerCut(5), Snapshot(every_n_steps=2)]).fit(task, loader(), loader())
-    last = load(tmp_path / "checkpoints/last.ckpt")
+    last = load(newest(tmp_path))
     assert last["global_step"] == 4
     assert torch.equal(last["state_dict"]["network.weight"], task.raw_by_step[4]["weight"])
 
@@ -115,9 +118,9 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.warns(UserWarning, match="not finite and are not saved") as warned:
         trainer(tmp_path, [Poison(), Snapshot()], max_epochs=4).fit(task, loader(), loader())
     assert len([w for w in warned if "not saved" in str(w.message)]) == 1
-    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "last.ckpt"]
-    for name in files(tmp_path):
-        weights = load(tmp_path / "checkpoints" / name)["state_dict"]
+    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", LAST]
+    for path in [tmp_path / "checkpoints" / files(tmp_path)[0], newest(tmp_path)]:
+        weights = load(path)["state_dict"]
         assert digest(weights) == digest({f"network.{k}": v for k, v in task.raw_by_step[12].items()})
 
 
@@ -127,28 +130,28 @@ def test_steps_that_end_after_a_validation_do_not_pass_for_the_best_of_it(tmp_pa
     fitter = trainer(tmp_path, [Snapshot(save_top_k=3)], max_steps=14, max_epochs=-1)
     fitter.fit(task, loader(), loader())
     best = ["best-epoch000-step000006.ckpt", "best-epoch001-step000012.ckpt"]
-    assert files(tmp_path) == [*best, "last.ckpt"]
-    assert load(tmp_path / "checkpoints/last.ckpt")["global_step"] == 14
+    assert files(tmp_path) == [*best, LAST]
+    assert load(newest(tmp_path))["global_step"] == 14
 
 
 def test_validations_within_an_epoch_are_kept_with_their_step(tmp_path):
     task = TinyTask(script=PEAK)
     fitter = trainer(tmp_path, [Snapshot()], max_epochs=2, val_check_interval=0.5)
     fitter.fit(task, loader(), loader())
-    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", "last.ckpt"]
+    assert files(tmp_path) == ["best-epoch000-step000006.ckpt", LAST]
     with pytest.raises(RuntimeError, match="power cut"):
         trainer(tmp_path / "cut", [PowerCut(4), Snapshot()], val_check_interval=0.5).fit(
             TinyTask(script=PEAK), loader(), loader()
         )
-    assert load(tmp_path / "cut/checkpoints/last.ckpt")["global_step"] == 3
+    assert load(newest(tmp_path / "cut"))["global_step"] == 3
 
 
 def test_validation_every_second_epoch_keeps_its_best_and_the_last_of_each_epoch(tmp_path):
     task = TinyTask(script=[0.5, 0.4])
     fitter = trainer(tmp_path, [Snapshot()], max_epochs=5, check_val_every_n_epoch=2)
     fitter.fit(task, loader(), loader())
-    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "last.ckpt"]
-    assert load(tmp_path / "checkpoints/last.ckpt")["global_step"] == 30
+    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", LAST]
+    assert load(newest(tmp_path))["global_step"] == 30
 
 
 def test_a_resumed_run_knows_its_best(tmp_path):
@@ -156,12 +159,10 @@ def test_a_resumed_run_knows_its_best(tmp_path):
     trainer(tmp_path, [Snapshot()], max_epochs=3).fit(TinyTask(script=PEAK), loader(), loader())
     snapshot = Snapshot()
     fitter = trainer(tmp_path, [snapshot], max_epochs=5)
-    fitter.fit(
-        TinyTask(script=PEAK), loader(), loader(), ckpt_path=tmp_path / "checkpoints/last.ckpt", weights_only=True
-    )
-    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", "last.ckpt"]
+    fitter.fit(TinyTask(script=PEAK), loader(), loader(), ckpt_path=newest(tmp_path), weights_only=True)
+    assert files(tmp_path) == ["best-epoch001-step000012.ckpt", LAST]
     assert snapshot.best_model_score == pytest.approx(0.9)
-    assert load(tmp_path / "checkpoints/last.ckpt")["global_step"] == 30
+    assert load(newest(tmp_path))["global_step"] == 30
 
 
 def test_an_unknown_metric_is_named_with_those_that_exist(tmp_path):

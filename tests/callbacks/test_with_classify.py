@@ -7,7 +7,7 @@ from torch import nn
 
 from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Throughput
 from lightning_cv.tasks import Classify
-from tests.callbacks.tiny import TinyData, loader, trainer
+from tests.callbacks.tiny import TinyData, loader, newest, trainer
 from tests.tolerances import assert_close
 
 
@@ -46,7 +46,7 @@ def test_a_resumed_run_and_a_test_of_its_snapshot_use_the_same_average(tmp_path)
     trainer(tmp_path / "a", callbacks(), max_epochs=4).fit(straight, loader(), loader())
     trainer(tmp_path / "b", callbacks(), max_epochs=2).fit(classifier(), loader(), loader())
     fitter = trainer(tmp_path / "b", callbacks(), max_epochs=4)
-    last = tmp_path / "b" / "checkpoints" / "last.ckpt"
+    last = newest(tmp_path / "b")
     fitter.fit(resumed, loader(), loader(), ckpt_path=last, weights_only=True)
     for name, value in straight.averaged.state_dict().items():
         assert torch.equal(resumed.averaged.state_dict()[name], value), name

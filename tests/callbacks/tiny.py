@@ -153,3 +153,8 @@ def trainer(folder: Path, callbacks: Sequence[Callback], **options: Any) -> Trai
         "log_every_n_steps": 2,
     }
     return Trainer(callbacks=list(callbacks), **{**settings, **options})
+
+
+def newest(run: Path) -> Path:
+    """The newest `last-*` file of a run."""
+    return max((run / "checkpoints").glob("last-*.ckpt"), key=lambda path: path.name)
