@@ -9,6 +9,7 @@ EXAMPLES = (
     "lightning-cv fit digits_resnet --test",
     "lightning-cv fit digits_resnet --trainer.max_epochs=3 --model.init_args.optimizer.init_args.lr=0.01",
     "lightning-cv fit my_recipe.yaml --config faster.yaml --seed 7",
+    "lightning-cv fit --resume runs/digits_resnet/<run id>",
 )
 
 

@@ -12,6 +12,7 @@ from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
 from lightning_cv.recipe.request import OptionsRequest, RunRequest, Verb
 from lightning_cv.recipe.shipped import find
+from lightning_cv.record.runs import RECIPE, run_folders
 
 # Holds `execute(RunRequest) -> int` and `show_options(OptionsRequest) -> int`; loads torch.
 _RUNNER = "lightning_cv.run.program"
@@ -46,7 +47,8 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         UserError: no recipe is named, or one cannot be found or read.
     """
     checkpoint = _path(line, "--ckpt")
-    files = [find(name) for name in line.recipes] or _recipe_of_run(checkpoint)
+    resumed = _resumed_run(line)
+    files = [find(name) for name in line.recipes] or _recipe_of_run(resumed or checkpoint)
     if not files:
         with_run = "" if verb == "fit" else ", or --ckpt with the folder of a run"
         raise UserError(f"{verb} needs a recipe: give a file or a name from lightning-cv recipes{with_run}")
@@ -56,7 +58,7 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         composed=composed,
         name=_name(line, files[0]),
         runs_dir=_path(line, "--runs-dir") or Path("runs"),
-        run_dir=_path(line, "--run-dir"),
+        run_dir=resumed or _path(line, "--run-dir"),
         checkpoint=checkpoint,
         test_after_fit="--test" in line.settings,
         allow_code=tuple(line.allow_code),
@@ -78,6 +80,27 @@ def _path(line: Line, option: str) -> Path | None:
     if text == "":
         raise UserError(f"{option} needs a value: {option}=PATH")
     return Path(text) if text is not None else None
+
+
+def _resumed_run(line: Line) -> Path | None:
+    """The folder of the run that `--resume` names."""
+    given = _path(line, "--resume")
+    if given is None:
+        return None
+    for option in ("--ckpt", "--run-dir"):
+        if option in line.settings:
+            raise UserError(f"--resume and {option} exclude each other: --resume names the run and its checkpoint")
+    if line.recipes:
+        raise UserError(f"--resume goes on with the run's own recipe; leave out {line.recipes[0]}")
+    if str(given) == "last" and not given.exists():
+        runs_dir = _path(line, "--runs-dir") or Path("runs")
+        folders = run_folders(runs_dir)
+        if not folders:
+            raise UserError(f"--resume last: there is no run in {runs_dir}")
+        return folders[-1]
+    if not (given / RECIPE).is_file():
+        raise UserError(f"--resume {given}: not the folder of a run (it has no {RECIPE}); or give last")
+    return given
 
 
 def _recipe_of_run(checkpoint: Path | None) -> list[Path]:

@@ -18,8 +18,9 @@ class RunRequest:
         composed: the recipe, with overrides applied.
         name: of the run's parent folder and of the run in the tracker; the recipe's file name unless given.
         runs_dir: folder of all runs.
-        run_dir: the folder of this run; None: a new one, `<runs_dir>/<name>/<run id>`.
-        checkpoint: a checkpoint or the folder of a run; for `fit` the one to go on from.
+        run_dir: the folder of this run; None: a new one, `<runs_dir>/<name>/<run id>`. One that holds this run
+            already lets `fit` go on with it.
+        checkpoint: a checkpoint or the folder of a run; for `fit` a new run starts from it.
         test_after_fit: for `fit`: score the best snapshot on the test split afterwards.
         allow_code: packages beyond the usual ones that the recipe may name.
         print_config: print the complete recipe and end.

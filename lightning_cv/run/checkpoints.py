@@ -1,30 +1,36 @@
 """Which checkpoint file does a user mean by a run, a folder or a path?"""
 
 import pickle
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightning_cv.errors import UserError
+from lightning_cv.record.manifest import newest_valid
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The file of a checkpoint: itself, or of a run folder the best snapshot, else the last.
+    """The file of a checkpoint: itself, or of a run folder the best valid snapshot, else the newest.
+
+    Damaged files are passed over with a line each on stderr.
 
     Raises:
-        UserError: `path` is neither, or the run has no snapshot yet.
+        UserError: `path` is neither, or the run has no valid snapshot.
     """
     if path.is_file():
         return path
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if not folder.is_dir():
         raise UserError(f"--ckpt {path}: no such file or run folder")
-    best = sorted(folder.glob("best-*.ckpt"), key=lambda file: file.stat().st_mtime)
-    for candidate in [*reversed(best), folder / "last.ckpt"]:
-        if candidate.is_file():
-            return candidate
-    raise UserError(f"--ckpt {path}: holds no snapshot (looked for best-*.ckpt and last.ckpt in {folder})")
+    for kind in ("best-*.ckpt", "last-*.ckpt"):
+        checkpoint, skipped = newest_valid(folder, kind)
+        for line in skipped:
+            print(f"skipped   {line}", file=sys.stderr)
+        if checkpoint is not None:
+            return checkpoint
+    raise UserError(f"--ckpt {path}: holds no valid snapshot (looked for best-*.ckpt and last-*.ckpt in {folder})")
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -7,8 +7,8 @@ import torch
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
+from lightning_cv.run.build import build, check_recipe
 from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
-from lightning_cv.run.program import build, check_recipe
 from lightning_cv.tasks import VisionTask
 
 

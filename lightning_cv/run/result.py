@@ -1,5 +1,6 @@
 """What does a user read at the end: the result, where the run is, how to look at it, how to sync it?"""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def result_lines(
     if folder is not None:
         lines.append(f"run       {_from_here(folder.path)}")
         if folder.progress.is_file():
-            lines.append(f"look      {_from_here(folder.progress)} holds the curves, one JSON line per validation")
+            lines.append(f"look      lightning-cv compare {shlex.quote(str(_from_here(folder.path)))} --curves")
     for logger in trainer.loggers:
         command = getattr(logger, "sync_command", None)
         if command:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.callbacks.tiny import newest
+from tests.resuming import differences
+
 # Without layers that act on each device's share of the batch alone, two devices compute what one does.
 EXACT = [
     "digits_mlp",
@@ -57,7 +60,7 @@ def test_two_processes_train_and_score_as_one(tmp_path):
             if not name.startswith("throughput"):
                 assert second["metrics"][name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
         assert "val_raw/loss" in first["metrics"] or first["event"] == "test"
-    states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, two)]
+    states = [torch.load(newest(run), weights_only=True) for run in (one, two)]
     for name, value in states[0]["averaged_network"].items():
         torch.testing.assert_close(states[1]["averaged_network"][name], value, rtol=1e-3, atol=1e-4)
     assert (one / "confusion_matrix_test.csv").read_text() == (two / "confusion_matrix_test.csv").read_text()
@@ -75,3 +78,45 @@ def test_a_mistake_found_by_both_processes_ends_both_with_the_same_line(tmp_path
     assert len(set(errors)) == 1
     assert "has 7 classes, but the data have 10" in errors[0]
     assert "Traceback" not in done.stderr
+
+
+SIGNALS = '''
+import os
+import signal
+
+from lightning.pytorch.callbacks import Callback
+
+
+class Send(Callback):
+    """Sends SIGTERM to one of the processes that train, before its step 5."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_rank == self.rank and trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_to_one_of_two_processes_ends_both_and_the_same_command_goes_on(tmp_path, rank):
+    """Through the command and its launcher: status 75, one line, one snapshot; then the bits of the straight run."""
+    (tmp_path / "signals.py").write_text(SIGNALS)
+    two = [*EXACT, "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.logger=false"]
+    send = ["--allow-code=signals", "--callbacks.send.class_path=signals.Send"]
+    done = fit([*two, *send, f"--callbacks.send.init_args.rank={rank}"], tmp_path / "cut")
+    assert done.returncode == 75, done.stderr[-3000:]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("stopped: ")]
+    assert len(lines) == 1
+    assert lines[0].endswith("go on with: lightning-cv fit --resume " + str(tmp_path / "cut"))
+    stopped_at = torch.load(newest(tmp_path / "cut"), weights_only=True)
+    # The processes agree once a second: a few of these small steps later.
+    assert 4 < stopped_at["global_step"] < 63
+    assert len(stopped_at["random"]) == 2
+    assert fit(two, tmp_path / "cut").returncode == 0
+    assert fit(two, tmp_path / "straight").returncode == 0
+    ends = [torch.load(newest(tmp_path / name), weights_only=True) for name in ("cut", "straight")]
+    for part in ("state_dict", "averaged_network", "optimizer_states", "random"):
+        assert not differences(ends[0][part], ends[1][part])
