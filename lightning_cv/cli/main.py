@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from lightning_cv import __version__
-from lightning_cv.errors import UserError
+from lightning_cv.errors import BUG, Preempted, UserError
 
 # verb: (module that holds `run(arguments) -> exit status`, one line)
 VERBS = {
@@ -19,6 +19,8 @@ VERBS = {
     "validate": ("lightning_cv.cli.validate", "score a checkpoint on the validation split"),
     "test": ("lightning_cv.cli.test", "score a checkpoint on the test split"),
     "predict": ("lightning_cv.cli.predict", "write what a checkpoint predicts"),
+    "compare": ("lightning_cv.cli.compare", "set runs side by side: settings, scores, costs, curves"),
+    "sync": ("lightning_cv.cli.sync", "send runs that were recorded offline to W&B"),
     "recipes": ("lightning_cv.cli.recipes", "list the shipped recipes, show one, copy one"),
 }
 
@@ -26,8 +28,8 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status.
 
-    A user's mistake is one line on stderr and status 2; `--traceback` anywhere on the line also shows
-    where it arose.
+    A user's mistake is one line on stderr; `--traceback` anywhere on the line also shows where it arose. The
+    exit statuses are those of `lightning_cv.errors`.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     with_traceback = "--traceback" in arguments
@@ -41,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except Preempted as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -48,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not _reader_has_left():
             raise
         return 0
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        print(f"bug: {type(error).__name__}: {error}; please report it with the lines above", file=sys.stderr)
+        return BUG
     return status
 
 
@@ -79,8 +90,12 @@ usage: lightning-cv VERB [...]
 
 lightning-cv VERB --help tells more; --version; --traceback shows where an error arose.
 
+exit status: 0 done, 2 mistake in the recipe or command, 3 data missing or damaged, 4 the loss diverged,
+5 memory or disk ran out, 70 a bug, 75 stopped by a signal with a snapshot (the same run can go on)
+
 examples:
   lightning-cv fit digits_resnet
+  lightning-cv fit --resume last
   lightning-cv recipes copy digits_resnet my_recipe.yaml"""
 
 

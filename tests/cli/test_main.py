@@ -11,7 +11,7 @@ import pytest
 from lightning_cv import __version__
 from lightning_cv.cli import main as front
 from lightning_cv.cli.main import VERBS, main
-from lightning_cv.errors import NonFiniteLossError, UserError
+from lightning_cv.errors import DataError, NonFiniteLossError, Preempted, ResourceError, UserError
 
 HEAVY = ("torch", "torchvision", "lightning", "numpy", "torchmetrics", "timm", "wandb", "jsonargparse", "rich")
 
@@ -39,12 +39,12 @@ def test_the_verb_table_names_modules_that_run(capsys):
         assert capsys.readouterr().out.startswith(f"usage: lightning-cv {verb}")
 
 
-def test_help_lists_every_verb_with_one_line_and_two_examples(capsys):
+def test_help_lists_every_verb_with_one_line_and_examples(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     for verb, (_, summary) in VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(summary)}$", text, re.MULTILINE)
-    assert text.count("\n  lightning-cv ") == 2
+    assert text.count("\n  lightning-cv ") == 3
     main([])
     assert capsys.readouterr().out == text
 
@@ -58,7 +58,7 @@ def test_version(capsys):
     ("line", "said"),
     [
         (["predit"], "predit is not a verb of lightning-cv; did you mean predict?"),
-        (["xyz"], "xyz is not a verb of lightning-cv; allowed: fit, predict, recipes, test, validate"),
+        (["xyz"], "xyz is not a verb of lightning-cv; allowed: compare, fit, predict, recipes, sync, test, validate"),
         (["fit", "nothing_like_it.yaml"], "nothing_like_it.yaml: no such file; see lightning-cv recipes"),
     ],
 )
@@ -103,10 +103,32 @@ def test_the_error_says_the_exit_status(capsys, fit):
     assert main(["fit"]) == 7
 
 
-def test_our_own_mistakes_show_a_traceback(fit):
+def test_our_own_mistakes_show_a_traceback_and_end_with_status_70(capsys, fit):
     fit(raising(KeyError("a bug")))
-    with pytest.raises(KeyError):
-        main(["fit"])
+    assert main(["fit"]) == 70
+    text = capsys.readouterr().err
+    assert text.startswith("Traceback (most recent call last):")
+    assert text.splitlines()[-1] == "bug: KeyError: 'a bug'; please report it with the lines above"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("a"), 2, "error: a"),
+        (DataError("a"), 3, "error: a"),
+        (NonFiniteLossError("a"), 4, "error: a"),
+        (ResourceError("a"), 5, "error: a"),
+        (Preempted("SIGTERM received"), 75, "stopped: SIGTERM received"),
+    ],
+)
+def test_each_kind_of_end_has_the_exit_status_that_the_help_names(capsys, fit, error, status, line):
+    """A scheduler acts on them: the numbers are part of the command's interface."""
+    fit(raising(error))
+    assert main(["fit"]) == status
+    assert capsys.readouterr().err == f"{line}\n"
+    assert main(["--help"]) == 0
+    numbers = re.findall(r"(?<=[ :,\n])(\d+) [a-z]", capsys.readouterr().out.partition("exit status")[2])
+    assert str(status) in numbers
 
 
 def test_an_interrupt_is_one_line_and_status_130(capsys, fit):
