@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import os
 import shlex
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,17 +16,17 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from lightning_cv.errors import UserError
-from lightning_cv.tracking.server import answers, may_be_logged_in
+from lightning_cv.recipe.files import display_path
+from lightning_cv.record.redact import redact
+from lightning_cv.tracking.mode import Mode, choose_mode
+from lightning_cv.tracking.pictures import MAX_BYTES, KeptPictures
+from lightning_cv.tracking.present import Present, present_in, present_on_server
+from lightning_cv.tracking.segments import await_new_name, find_segments, mark_as_sent, read_segment
+from lightning_cv.tracking.settings import FINISH_TIMEOUT_S, ONLINE_WITHIN_S, prepare_process, quiet_settings
+from lightning_cv.tracking.summary import RunSummary, define_curve
 
 if TYPE_CHECKING:
-    from argparse import Namespace
-    from collections.abc import Mapping
-
-Mode = Literal["auto", "online", "offline", "disabled"]
-
-FINISH_TIMEOUT_S = 120.0
-ANSWER_TIMEOUT_S = 2.5
-ONLINE_WITHIN_S = 8.0  # for everything that waits for the server; going offline after it takes 1 to 2 s
+    from collections.abc import Mapping, Sequence
 
 
 class WandbTracker(WandbLogger):
@@ -34,7 +35,11 @@ class WandbTracker(WandbLogger):
     Online where the user is logged in (`wandb login`, or WANDB_API_KEY) and the server answers; else offline,
     to be sent later with `sync_command`. A start waits for a server 10 s at most. What cannot be recorded is
     reported once, and training goes on. Everything is written below `save_dir`, and within a second, so that a
-    killed run loses a second and one point of its curves. WANDB_MODE, where it is set, wins over `mode`.
+    killed run loses a second and one point of its curves, which `resume` makes up for. WANDB_MODE, where it is
+    set, wins over `mode`. Secrets, the command line, the environment and the code stay on this machine.
+
+    A curve has one point a step: what several parts log for it becomes one row, so that any two of them can be
+    plotted against each other; the row is sent when the next step begins, or at the end.
 
     Args:
         project: the W&B project.
@@ -68,15 +73,20 @@ class WandbTracker(WandbLogger):
     ) -> None:
         if mode not in ("auto", "online", "offline", "disabled"):
             raise UserError(f"WandbTracker: mode is {mode!r}; allowed are auto, online, offline and disabled")
-        init = {"group": group, "job_type": job_type, "tags": tags, "notes": notes, "entity": entity}
-        super().__init__(project=project, name=name, save_dir=save_dir or "", id=id, **init)  # type: ignore[arg-type]
+        init = redact({"group": group, "job_type": job_type, "tags": tags, "notes": notes}) | {"entity": entity}
+        super().__init__(project=project, name=name, save_dir=save_dir or "", id=id, **init)
         self._wandb_init.pop("anonymous")  # given, even as None, it makes W&B warn
         self._save_dir = save_dir
         self._mode = mode
         self._directory: Path | None = None
         self._said: set[str] = set()
-        self._row: dict[str, float] = {}
+        self._row: dict[str, Any] = {}
         self._row_step: int | None = None
+        self._defined: set[str] = set()
+        self._present = Present()
+        self._summary = RunSummary()
+        self._resumed = False
+        self._pictures = KeptPictures()
 
     @property
     @rank_zero_experiment
@@ -96,36 +106,57 @@ class WandbTracker(WandbLogger):
         """The command that sends an offline run to W&B; None where there is nothing to send."""
         if self._directory is None or self._wandb_init.get("mode") != "offline":
             return None
-        return f"wandb sync {shlex.quote(os.fspath(self._directory))}"
+        return f"lightning-cv sync {shlex.quote(display_path(Path(self._save_dir or '.')))}"
+
+    def watch_metric(self, name: str, mode: Literal["min", "max"]) -> None:
+        """Let the summary of the run say the best value of this metric, not its last."""
+        self._summary.watch(name, mode)
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Record a point of the curves; what W&B refuses is reported once and dropped.
+    def resume(self, step: int, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Go on with the run of this id: what W&B lacks of it is sent now, what it has does not come twice.
 
-        What several parts log for one step becomes one row, so that any two of them can be plotted against
-        each other; the row is sent when the next one begins, or with `save`.
+        Args:
+            step: optimizer steps done.
+            rows: all points of the curves up to there, in order: optimizer step, metrics.
         """
-        if step is None or step != self._row_step or not self._row.keys().isdisjoint(metrics):
+        try:
+            self._resume([row for row in rows if row[0] <= step])
+        except Exception as error:
+            self._say("what came before the resume", error)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record values of a point of the curves; what W&B refuses is reported once and dropped."""
+        if step is None or step != self._row_step:
             self._send_row()
         self._row.update(metrics)
         self._row_step = step
 
     @rank_zero_only
-    def save(self) -> None:
-        """Send what waits."""
-        self._send_row()
+    def log_pictures(self, pictures: Mapping[str, Path], *, step: int) -> None:
+        """Record pictures, by name, with the point of this step; what is too much is reported once and dropped.
 
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Send what waits; the run itself stays open for the test that may follow."""
-        self._send_row()
-        super().finalize(status)
+        The files may be changed or removed afterwards.
+        """
+        try:
+            if self.experiment is None or self._directory is None:
+                return
+            if step != self._row_step:
+                self._send_row()
+            copies, dropped = self._pictures.keep(pictures, self._directory, step=step)
+            self.log_metrics({name: wandb.Image(os.fspath(path)) for name, path in copies.items()}, step)
+        except Exception as error:
+            self._say("the pictures", error)
+        else:
+            if dropped:
+                self._say("all pictures", ValueError(f"beyond {MAX_BYTES // 2**20} MiB: {', '.join(dropped)}"))
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Record the settings of the run; what W&B refuses is reported once and dropped."""
+        """Record the settings of the run without its secrets; what W&B refuses is reported once and dropped."""
         try:
-            super().log_hyperparams(params)
+            super().log_hyperparams(redact(vars(params) if isinstance(params, Namespace) else params))
         except Exception as error:
             self._say("the settings", error)
 
@@ -133,9 +164,11 @@ class WandbTracker(WandbLogger):
     def finish(self, exit_code: int = 0) -> None:
         """End the run, so that another may begin in this process; waits for an upload 2 minutes at most."""
         self._send_row()
+        atexit.unregister(self._send_row)
         if self._experiment is None:
             return
         try:
+            self._write_summary(self._summary.whole() if self._resumed else {})
             self._experiment.finish(exit_code=exit_code)
         except Exception as error:
             self._say("the end of the run", error)
@@ -146,27 +179,57 @@ class WandbTracker(WandbLogger):
         if not row:
             return
         try:
-            super().log_metrics(row, self._row_step)
+            self._send(self._row_step, row)
         except Exception as error:
             self._say("the curves", error)
+        finally:
+            self._pictures.forget()
+
+    def _send(self, step: int | None, row: Mapping[str, Any]) -> None:
+        """Hand a row to W&B, or what it lacks of it."""
+        better = self._summary.add(row)
+        missing = dict(row) if step is None else self._present.missing(step, row)
+        for name in missing.keys() - self._defined:
+            self._defined.add(name)
+            define_curve(self.experiment, name, missing[name], is_watched=name == self._summary.watched)
+        if missing:
+            super().log_metrics(missing, step)
+        # W&B knows the range of the present part of the run only.
+        self._write_summary(self._summary.whole() if self._resumed and self._summary.watched in row else better)
+
+    def _write_summary(self, values: Mapping[str, Any]) -> None:
+        if values and self._directory is not None:
+            self.experiment.summary.update(dict(values))
+
+    def _resume(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        earlier = find_segments(Path(self._save_dir or "."), self._id) if self._id else []
+        run = self.experiment
+        if self._directory is None:
+            return
+        if online := self.sync_command is None:
+            self._present = present_on_server(dict(run.summary), run.starting_step if run.resumed else 0, rows)
+        else:
+            self._present = present_in(row for segment in earlier for row in read_segment(segment).rows)
+        self._resumed = True
+        for step, metrics in rows:
+            self._send(step, metrics)
+        self._write_summary(self._summary.whole())
+        if online:
+            mark_as_sent(earlier)
 
     def _begin(self) -> None:
         """Begin the run in the mode that is to be had."""
-        if wandb.run is not None and wandb.run.id != self._id:
-            # The run of another tracker: without this, both would be one. Its service may be gone already.
-            with contextlib.suppress(Exception):
-                wandb.run.finish()
-            wandb.run = None
         self._save_dir = os.fspath(Path(self._save_dir or ".").resolve())
-        os.environ.setdefault("WANDB_CACHE_DIR", os.fspath(Path(self._save_dir) / "wandb" / "cache"))
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it looks up a host name even offline
+        prepare_process(self._save_dir, self._id)
         Path(self._save_dir).mkdir(parents=True, exist_ok=True)
         started_s = time.monotonic()
-        mode = self._choose_mode()
-        settings = _settings(init_timeout_s=max(1.0, ONLINE_WITHIN_S - (time.monotonic() - started_s)))
+        mode = choose_mode(self._mode)
+        left_s = max(1.0, ONLINE_WITHIN_S - (time.monotonic() - started_s))
+        settings = quiet_settings(init_timeout_s=left_s, finish_timeout_s=FINISH_TIMEOUT_S)
         self._wandb_init.update(dir=self._save_dir, id=self._id, settings=settings)
         for attempt in dict.fromkeys((mode, "offline", "disabled")):
             self._wandb_init["mode"] = attempt
+            await_new_name(Path(self._save_dir), self._id or "")
             try:
                 run = super().experiment
             except Exception as error:
@@ -175,38 +238,11 @@ class WandbTracker(WandbLogger):
             else:
                 self._directory = Path(run.dir).parent if attempt != "disabled" else None
                 self._id = run.id
+                atexit.register(self._send_row)  # before W&B's own, which was registered in `init`
                 return
-
-    def _choose_mode(self) -> str:
-        """The mode to try first: online only where there is a key and the server answers in time."""
-        mode = {"dryrun": "offline", "run": "online"}.get(asked := os.environ.get("WANDB_MODE", ""), asked)
-        mode = mode or self._mode
-        if mode in ("offline", "disabled"):
-            return mode
-        logged_in = may_be_logged_in()
-        if logged_in:
-            url = wandb.setup(_settings()).settings.base_url
-            if not answers(f"{url}/graphql", within_s=ANSWER_TIMEOUT_S):
-                rank_zero_warn(f"W&B at {url} does not answer; the run is recorded offline.")
-                return "offline"
-            logged_in = wandb.login(prompt=False, verify=False)
-        if not logged_in and mode == "online":
-            rank_zero_warn("W&B: nobody is logged in (`wandb login`); the run is recorded offline.")
-        return "online" if logged_in else "offline"
 
     def _say(self, what: str, error: Exception) -> None:
         if what not in self._said:
             self._said.add(what)
             first_line = (str(error).splitlines() or [""])[0]
             rank_zero_warn(f"W&B could not record {what} ({type(error).__name__}: {first_line}).")
-
-
-def _settings(init_timeout_s: float = ONLINE_WITHIN_S) -> wandb.Settings:
-    """Silent, on disk within a second, and without endless waits."""
-    return wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=init_timeout_s,
-        finish_timeout=FINISH_TIMEOUT_S,
-        x_transaction_log_flush_interval=1.0,
-    )

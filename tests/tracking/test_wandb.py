@@ -17,20 +17,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_cv.errors import UserError
-from lightning_cv.tracking import WandbTracker
+from lightning_cv.tracking import WandbTracker, mode
 from lightning_cv.tracking import wandb as module
-
-
-@pytest.fixture(autouse=True)
-def own_user(tmp_path, monkeypatch):
-    """Nobody is logged in, home is empty, and no W&B service is shared between tests."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_CACHE_DIR", "NETRC", "WANDB_PROJECT"):
-        monkeypatch.delenv(name, raising=False)
-    yield
-    wandb.teardown()
 
 
 def inspect(folder: Path, *options: str) -> str:
@@ -76,11 +64,10 @@ def unfriendly_server():
         server.shutdown()
 
 
-def log_in(monkeypatch, url: str) -> None:
-    monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setenv("WANDB_BASE_URL", url)
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.5)
+@pytest.fixture
+def impatient(monkeypatch):
+    """A tracker that waits for a server a second at most."""
+    monkeypatch.setattr(mode, "ANSWER_TIMEOUT_S", 0.5)
     monkeypatch.setattr(module, "ONLINE_WITHIN_S", 1.0)
 
 
@@ -94,14 +81,14 @@ def test_an_offline_run_holds_the_curves_the_settings_and_who_it_is(tmp_path):
         for step in range(5):
             tracker.log_metrics({"train/loss": 1.0 / (step + 1)}, step=step)
     folder = tracker.directory
-    assert tracker.sync_command == f"wandb sync {folder}"
+    assert tracker.sync_command == "lightning-cv sync run"
     tracker.finish()
     assert folder.parent == tmp_path / "run" / "wandb"
     found = json.loads(inspect(folder, "--summary"))
     text = json.dumps(found)
     assert "first" in text
     assert "small" in text
-    assert '"train/loss": 0.2' in text
+    assert '"train/loss": {"last": 0.2, "max": 1, "min": 0.2}' in text
     assert '"lr": 0.1' in text
     rows = inspect(folder)
     assert '"seeds"' in rows
@@ -113,7 +100,7 @@ def test_an_offline_run_holds_the_curves_the_settings_and_who_it_is(tmp_path):
 def test_where_nobody_is_logged_in_auto_goes_offline_without_a_word_or_a_question(tmp_path, monkeypatch):
     """A server is not even looked for: `answers` would raise."""
     monkeypatch.delenv("WANDB_MODE")
-    monkeypatch.setattr(module, "answers", None)
+    monkeypatch.setattr(mode, "answers", None)
     monkeypatch.setattr(wandb, "login", None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -131,9 +118,9 @@ def test_where_nobody_is_logged_in_online_says_so_and_goes_offline(tmp_path, mon
 
 
 @pytest.mark.parametrize("server", [deaf_server, refused_port])
-def test_a_server_that_does_not_answer_is_left_after_the_bound_with_one_line(tmp_path, monkeypatch, server):
+def test_a_server_that_does_not_answer_is_left_after_the_bound_with_one_line(tmp_path, log_in, impatient, server):
     with server() as url:
-        log_in(monkeypatch, url)
+        log_in(url)
         tracker = WandbTracker(save_dir=str(tmp_path))
         with pytest.warns(UserWarning, match="does not answer") as warned:
             assert tracker.experiment.offline
@@ -143,10 +130,10 @@ def test_a_server_that_does_not_answer_is_left_after_the_bound_with_one_line(tmp
     tracker.finish()
 
 
-def test_a_server_that_refuses_the_key_is_left_with_one_line(tmp_path, monkeypatch):
+def test_a_server_that_refuses_the_key_is_left_with_one_line(tmp_path, log_in, impatient):
     """The offline run keeps the id that the failed attempt held."""
     with unfriendly_server() as url:
-        log_in(monkeypatch, url)
+        log_in(url)
         tracker = WandbTracker(save_dir=str(tmp_path), id="kept")
         with pytest.warns(UserWarning, match="W&B could not record the run online") as warned:
             assert tracker.experiment.offline
@@ -166,7 +153,7 @@ def test_who_is_logged_in_and_answered_is_recorded_online(tmp_path, monkeypatch)
 
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setattr(module, "answers", lambda url, *, within_s: url.endswith("/graphql"))
+    monkeypatch.setattr(mode, "answers", lambda url, *, within_s: url.endswith("/graphql"))
     monkeypatch.setattr(wandb, "login", lambda **options: options == {"prompt": False, "verify": False})
     monkeypatch.setattr(wandb, "init", init)
     tracker = WandbTracker(save_dir=str(tmp_path), id="one")
@@ -271,29 +258,43 @@ def test_training_goes_on_when_the_service_of_wandb_dies(tmp_path, repository):
     assert done.returncode == 0
 
 
-def test_what_is_logged_for_one_step_is_one_row_and_nothing_is_lost(tmp_path):
-    """Oracle: W&B's own reader: two rows of step 1, since `a` came twice, and one of step 2 with both values."""
+def points(folder: Path) -> list[dict]:
+    """The rows of an offline run without W&B's own values; oracle: W&B's own reader."""
+    rows = [json.loads(line) for line in inspect(folder).splitlines()]
+    items = [row["history"]["item"] for row in rows if row["type"] == "history"]
+    return [{key: value for key, value in item.items() if not key.startswith("_")} for item in items]
+
+
+def test_what_is_logged_for_one_step_is_one_row(tmp_path):
+    """Also where training saves, ends and is tested between two values; the later of two values of one name counts."""
     tracker = WandbTracker(save_dir=str(tmp_path))
-    for step, metrics in ((1, {"a": 1.0}), (1, {"a": 2.0}), (2, {"a": 3.0}), (2, {"b": 4.0})):
-        tracker.log_metrics(metrics, step=step)
+    tracker.log_metrics({"a": 1.0}, step=1)
+    tracker.log_metrics({"a": 2.0}, step=1)
+    tracker.save()
+    tracker.log_metrics({"a": 3.0}, step=2)
+    tracker.finalize("success")
+    tracker.log_metrics({"b": 4.0}, step=2)
     folder = tracker.directory
     tracker.finish()
-    rows = [json.loads(line) for line in inspect(folder).splitlines()]
-    points = [row["history"]["item"] for row in rows if row["type"] == "history"]
-    values = [{key: value for key, value in point.items() if key in ("a", "b")} for point in points]
-    assert values == [{"a": 1.0}, {"a": 2.0}, {"a": 3.0, "b": 4.0}]
+    wandb.teardown()
+    axis = "trainer/global_step"
+    assert points(folder) == [{axis: 1, "a": 2.0}, {axis: 2, "a": 3.0, "b": 4.0}]
 
 
-@pytest.mark.parametrize("send", ["save", "finalize"])
-def test_a_row_that_waits_is_sent_when_training_saves_or_ends(tmp_path, send):
-    tracker = WandbTracker(save_dir=str(tmp_path))
-    sent = []
-    tracker.experiment.log = sent.append
-    tracker.log_metrics({"a": 1.0}, step=1)
-    assert sent == []
-    tracker.save() if send == "save" else tracker.finalize("failed")
-    assert sent == [{"a": 1.0, "trainer/global_step": 1}]
-    tracker.finish()
+ENDS_WITHOUT_FINISH = """
+import sys
+from lightning_cv.tracking import WandbTracker
+tracker = WandbTracker(save_dir=sys.argv[1], id="one")
+for step in range(3):
+    tracker.log_metrics({"a": float(step)}, step=step)
+"""
+
+
+def test_a_program_that_never_ends_its_run_loses_no_row(tmp_path, repository):
+    command = [sys.executable, "-c", ENDS_WITHOUT_FINISH, tmp_path / "run"]
+    subprocess.run(command, check=True, cwd=repository, timeout=120)
+    (folder,) = (tmp_path / "run" / "wandb").glob("offline-run-*-one")
+    assert [point["a"] for point in points(folder)] == [0.0, 1.0, 2.0]
 
 
 def test_a_value_that_wandb_refuses_does_not_stop_training(tmp_path, monkeypatch):
@@ -316,8 +317,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypa
     tracker = WandbTracker(save_dir=str(tmp_path))
     tracker.log_metrics({"a": 1.0})
     with pytest.warns(UserWarning, match=r"could not record the run offline .OSError: No space left"):
-        tracker.save()
-    tracker.finish()
+        tracker.finish()
 
 
 def test_two_trackers_in_one_process_are_two_runs(tmp_path):
