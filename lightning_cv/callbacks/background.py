@@ -68,4 +68,3 @@ class Background:
             except BaseException as error:
                 with self._changed:
                     self._error = self._error or error
-            del job  # with what it holds in memory

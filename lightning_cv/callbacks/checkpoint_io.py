@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import CheckpointIO
+from lightning.pytorch import Trainer
+from lightning.pytorch.plugins.io import CheckpointIO, TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv.callbacks.background import Background
@@ -181,3 +182,28 @@ class SnapshotIO(CheckpointIO):
 
 def _kind(path: Path) -> str:
     return path.name.partition("-")[0]
+
+
+def use_snapshot_io(trainer: Trainer) -> None:
+    """Let a trainer write its files so, unless it was given a way of its own."""
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+        trainer.strategy.checkpoint_io = SnapshotIO()
+
+
+def save_under(trainer: Trainer, paths: Sequence[Path]) -> None:
+    """Write one state under each name; every process calls it."""
+    files = trainer.strategy.checkpoint_io
+    if not isinstance(files, SnapshotIO):
+        for path in paths:
+            trainer.save_checkpoint(path)
+        return
+    trainer.save_checkpoint(paths[0])
+    for path in paths[1:] if trainer.is_global_zero else ():
+        files.copy_checkpoint(paths[0], path)
+
+
+def wait_until_written(trainer: Trainer) -> None:
+    """Return when all files of a trainer are on the disk, or have failed."""
+    files = trainer.strategy.checkpoint_io
+    if isinstance(files, SnapshotIO):
+        files.wait()

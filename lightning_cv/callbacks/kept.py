@@ -64,8 +64,8 @@ class Best:
         return replaced
 
     def state_dict(self) -> dict[str, Any]:
-        """Names and values."""
-        return {"monitor": self.monitor, "scores": dict(self._scores)}
+        """Names and values, and which is the best."""
+        return {"monitor": self.monitor, "scores": dict(self._scores), "name": self.name}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up names and values, if they are of the metric that is watched."""

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_warn
 
-from lightning_cv.callbacks.checkpoint_io import SnapshotIO
+from lightning_cv.callbacks.checkpoint_io import save_under, use_snapshot_io, wait_until_written
 from lightning_cv.callbacks.finite import all_finite
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.kept import Best, Newest, files_of_before
@@ -84,6 +83,7 @@ class Snapshot(Checkpoint):
         self._saved: tuple[int, Phase] | None = None
         self._restored: dict[str, Any] | None = None
         self._warned = False
+        self._best_elsewhere = ""
 
     @property
     def state_key(self) -> str:
@@ -93,7 +93,14 @@ class Snapshot(Checkpoint):
     @property
     def best_model_path(self) -> str:
         """The file of the best value; empty: none yet. Lightning's `ckpt_path="best"` asks for it."""
+        if self._best_elsewhere:
+            return self._best_elsewhere
         return os.fspath(self._folder / self._best.name) if self._best.name else ""
+
+    @best_model_path.setter
+    def best_model_path(self, path: str) -> None:
+        """Lightning tells the process that started the training ones what these found."""
+        self._best_elsewhere = path
 
     @property
     def best_model_score(self) -> float | None:
@@ -111,8 +118,7 @@ class Snapshot(Checkpoint):
         self._best.watch(*watched_metric(pl_module, monitor, mode=mode, callback="Snapshot"))
         folder = trainer.strategy.broadcast(Path(trainer.default_root_dir).resolve() / "checkpoints")
         self._folder = folder
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-            trainer.strategy.checkpoint_io = SnapshotIO()
+        use_snapshot_io(trainer)
         if stage == "fit" and trainer.is_global_zero and folder.is_dir():
             remove_leftovers(folder)
 
@@ -172,7 +178,7 @@ class Snapshot(Checkpoint):
         self._phase = Phase.FINISHED
         if self._saved is None or self._saved[0] != trainer.global_step:
             self.save_now(trainer, pl_module)
-        self._wait(trainer)
+        wait_until_written(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Where the checkpoint was of a training that had ended, nothing was trained: leave all as it left it."""
@@ -182,7 +188,7 @@ class Snapshot(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Wait for what is being written."""
-        self._wait(trainer)
+        wait_until_written(trainer)
 
     def save_now(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the newest state, unless it is saved; every process calls it at the end of the same step.
@@ -225,14 +231,7 @@ class Snapshot(Checkpoint):
             if name.startswith("last"):
                 self._saved = (trainer.global_step, self._phase)
                 self._newest.add(name)
-        files = trainer.strategy.checkpoint_io
-        if isinstance(files, SnapshotIO):
-            trainer.save_checkpoint(self._folder / names[0])
-            for name in names[1:] if trainer.is_global_zero else ():
-                files.copy_checkpoint(self._folder / names[0], self._folder / name)
-        else:
-            for name in names:
-                trainer.save_checkpoint(self._folder / name)
+        save_under(trainer, [self._folder / name for name in names])
         for name in [*self._best.take_replaced(), *self._newest.take_replaced()]:
             trainer.strategy.remove_checkpoint(self._folder / name)
 
@@ -258,11 +257,6 @@ class Snapshot(Checkpoint):
             self._warned = True
             rank_zero_warn("Snapshot: the weights are not finite and are not saved; earlier snapshots stay.")
         return finite
-
-    def _wait(self, trainer: Trainer) -> None:
-        files = trainer.strategy.checkpoint_io
-        if isinstance(files, SnapshotIO):
-            files.wait()
 
 
 def _best_names(trainer: Trainer) -> set[str]:

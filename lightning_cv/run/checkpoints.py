@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from lightning_cv.errors import UserError
-from lightning_cv.record.manifest import newest_valid
+from lightning_cv.record.manifest import manifest_path, newest_valid, problem_of
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -20,6 +22,9 @@ def find_checkpoint(path: Path) -> Path:
         UserError: `path` is neither, or the run has no valid snapshot.
     """
     if path.is_file():
+        problem = problem_of(path) if manifest_path(path).exists() else None
+        if problem is not None:
+            raise UserError(f"--ckpt {path}: {problem}; it is not loaded")
         return path
     folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
     if not folder.is_dir():
@@ -29,8 +34,18 @@ def find_checkpoint(path: Path) -> Path:
         for line in skipped:
             print(f"skipped   {line}", file=sys.stderr)
         if checkpoint is not None:
-            return checkpoint
+            return _best_of(folder, checkpoint) if kind.startswith("best") else checkpoint
     raise UserError(f"--ckpt {path}: holds no valid snapshot (looked for best-*.ckpt and last-*.ckpt in {folder})")
+
+
+def _best_of(folder: Path, newest: Path) -> Path:
+    """Of several best files the best one, as the newest of them knows it."""
+    if len(list(folder.glob("best-*.ckpt"))) == 1:
+        return newest
+    callbacks = torch.load(newest, map_location="cpu", weights_only=True, mmap=True).get("callbacks", {})
+    names = [state["best"]["name"] for state in callbacks.values() if isinstance(state.get("best"), dict)]
+    best = folder / names[0] if names else newest
+    return best if problem_of(best) is None else newest
 
 
 def run_of(checkpoint: Path) -> Path | None:

@@ -40,7 +40,8 @@ class Resume:
         if not self.folder.progress.is_file():
             return []
         events = read_progress(self.folder.progress)
-        return [(e["step"], e["metrics"]) for e in events if e["event"] == "curve" and e["step"] <= self.step]
+        points = [event for event in events if event["event"] == "curve" and event["step"] <= self.step]
+        return [(event["step"], {**event["metrics"], "epoch": event["epoch"]}) for event in points]
 
 
 def find_resume(folder: RunFolder, recipe: dict[str, Any]) -> Resume:

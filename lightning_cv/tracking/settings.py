@@ -38,14 +38,14 @@ def server_url() -> str:
     return url
 
 
-def prepare_process(save_dir: str, run_id: str | None) -> None:
+def prepare_process(save_dir: str) -> None:
     """Set what wandb reads from the environment alone, and end the run that another tracker left open.
 
-    A user's own variables stay. Without the second, both runs would be one.
+    A user's own variables stay. Without the second, both would be one, also where the other's service is gone.
     """
     os.environ.setdefault("WANDB_CACHE_DIR", os.fspath(Path(save_dir) / "wandb" / "cache"))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it looks up a host name even offline
-    if wandb.run is not None and wandb.run.id != run_id:
+    if wandb.run is not None:
         with contextlib.suppress(Exception):  # its service may be gone already
             wandb.run.finish()
         wandb.run = None

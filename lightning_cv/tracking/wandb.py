@@ -36,10 +36,8 @@ class WandbTracker(WandbLogger):
     to be sent later with `sync_command`. A start waits for a server 10 s at most. What cannot be recorded is
     reported once, and training goes on. Everything is written below `save_dir`, and within a second, so that a
     killed run loses a second and one point of its curves, which `resume` makes up for. WANDB_MODE, where it is
-    set, wins over `mode`. Secrets, the command line, the environment and the code stay on this machine.
-
-    A curve has one point a step: what several parts log for it becomes one row, so that any two of them can be
-    plotted against each other; the row is sent when the next step begins, or at the end.
+    set, wins over `mode`. Secrets, the command line, the environment and the code stay on this machine. What
+    several parts log for one step becomes one row, sent when the next step begins, or at the end.
 
     Args:
         project: the W&B project.
@@ -203,6 +201,8 @@ class WandbTracker(WandbLogger):
 
     def _resume(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         earlier = find_segments(Path(self._save_dir or "."), self._id) if self._id else []
+        if self._experiment is None:
+            wandb.teardown()  # what this process wrote of the run before is on disk then
         run = self.experiment
         if self._directory is None:
             return
@@ -220,7 +220,7 @@ class WandbTracker(WandbLogger):
     def _begin(self) -> None:
         """Begin the run in the mode that is to be had."""
         self._save_dir = os.fspath(Path(self._save_dir or ".").resolve())
-        prepare_process(self._save_dir, self._id)
+        prepare_process(self._save_dir)
         Path(self._save_dir).mkdir(parents=True, exist_ok=True)
         started_s = time.monotonic()
         mode = choose_mode(self._mode)

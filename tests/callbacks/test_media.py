@@ -226,10 +226,13 @@ def test_few_images_are_few(tmp_path):
 class Broken:
     """A gallery that raises in one of its methods."""
 
+    calls: int = 0
+
     def __init__(self, method: str) -> None:
         setattr(self, method, self.fail)
 
     def fail(self, *args):
+        type(self).calls += 1
         raise RuntimeError("out of paint\nand more")
 
     def add(self, batch, outputs): ...
@@ -243,7 +246,8 @@ class Broken:
 
 @pytest.mark.parametrize("method", ["add", "take", "draw"])
 def test_a_gallery_that_fails_costs_its_picture_and_one_warning(tmp_path, method):
-    """Training goes on to its end, and the task's other pictures are drawn."""
+    """Training goes on to its end, and the task's other pictures are drawn; it is asked once a validation."""
+    Broken.calls = 0
     task = classifier(lambda task, showing: [Broken(method), *Classify.galleries(task, showing)])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -253,6 +257,7 @@ def test_a_gallery_that_fails_costs_its_picture_and_one_warning(tmp_path, method
     assert done.trainer.global_step == 9
     assert {name.rsplit("/", 1)[0] for name in pictures(tmp_path)} == {"val/mistakes", "val/confusion_matrix"}
     assert steps(tmp_path) == [3, 6, 9]
+    assert Broken.calls == 3
 
 
 def test_a_task_that_cannot_begin_its_pictures_is_one_warning(tmp_path):
@@ -363,7 +368,7 @@ def test_two_processes_draw_what_one_does(tmp_path):
         said = [str(warning.message) for warning in caught if str(warning.message).startswith("Media")]
         rank = task.trainer.global_rank
         (folder / f"said-{rank}").write_text("\n".join(said))
-        return len(tracker.pictures) if rank == 0 else 0
+        return len(tracker.pictures)
 
     assert run_alone(lambda: run(tmp_path / "one")) == 1
     ranks = fork_ranks(2, lambda rank: run(tmp_path / "two", devices=2, strategy="ddp"))

@@ -30,11 +30,11 @@ def written(monkeypatch):
 
 
 def test_few_classes_have_their_counts_in_the_cells_and_their_names_beside(written):
-    """Oracle: the counts themselves; an empty cell stays empty; a dollar sign is no formula."""
+    """Oracle: the counts themselves; an empty cell stays empty; dollar signs are no formula."""
     counts = torch.tensor([[5, 0, 1], [2, 8, 0], [0, 0, 0]])
-    picture = confusions_picture(counts, ["$x^", "猫", "$\\frac"], "val, step $3")
+    picture = confusions_picture(counts, ["$x^$", "猫", "$\\frac$"], "val, step $3^$")
     assert sorted(written["text"]) == [(0, 0, "5"), (0, 2, "1"), (1, 0, "2"), (1, 1, "8")]
-    assert written["ticks"] == {0: "$x^", 1: "class 1", 2: "$\\frac"}
+    assert written["ticks"] == {0: "$x^$", 1: "class 1", 2: "$\\frac$"}
     np.testing.assert_allclose(written["cells"], [[5 / 6, 0, 1 / 6], [0.2, 0.8, 0], [0, 0, 0]])
     assert picture.mode == "RGB"
     assert len(picture.convert("L").getcolors(maxcolors=256)) > 10

@@ -66,6 +66,13 @@ def test_captions_are_written_in_their_colours_inside_the_picture():
     assert (edge[-10:] == 255).all()
 
 
+def test_rows_do_not_cover_one_another():
+    """Four tiles with long captions show twice the letters of two."""
+    tile = Tile(plain((1, 2, 3)), [Caption("label", "carrier, " * 40, GOOD), Caption("predicted", "dog", BAD)], "name")
+    two, four = (colors(grid_picture([tile] * number, "")) for number in (2, 4))
+    assert [four[color] for color in (GOOD, BAD, (1, 2, 3))] == [2 * two[color] for color in (GOOD, BAD, (1, 2, 3))]
+
+
 def test_wide_images_leave_no_empty_space():
     """Images of 8 x 88 pixels, enlarged to 16 x 176, take 160 pixels less than square ones."""
     wide, square = (grid_picture([Tile(plain((1, 2, 3), size))], "t") for size in ((8, 88), (88, 88)))

@@ -68,6 +68,7 @@ def test_names_that_the_font_cannot_write_become_numbers():
         "class 5",
     ]
     assert readable("dog 犬\x07.png") == "dog ??.png"
+    assert readable("dog\u202egnp") == "dog?gnp"  # would turn the direction of what follows
 
 
 def test_names_that_would_read_the_same_get_their_number():

@@ -146,6 +146,15 @@ def test_a_run_that_goes_on_online_takes_what_waited_offline_along(tmp_path, log
     assert [(segment.offline, segment.sent) for segment in parts] == [(True, True), (False, False)]
 
 
+def test_a_run_that_an_interrupted_training_left_open_goes_on_in_the_same_process(tmp_path):
+    """As in a notebook: the first tracker was never finished."""
+    left_open = WandbTracker(save_dir=str(tmp_path / "one"), id="one")
+    for step in range(1, 9):
+        left_open.log_metrics(point(step), step=step)
+    train(tmp_path / "one", range(8, 13), resumed_at=7)
+    assert logged(offline_rows(tmp_path / "one")) == expected(STEPS)
+
+
 def test_a_segment_that_cannot_be_read_is_made_up_for(tmp_path):
     """The second of three parts is a dead file of 7 bytes: its points are in the third."""
     train(tmp_path / "one", range(1, 4), exit_code=1)
