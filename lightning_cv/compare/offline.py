@@ -6,7 +6,6 @@ for each of its parts, all with one id: they become one run here.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import subprocess
 import time
@@ -14,14 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from lightning_cv.compare.rows import Row, curves_of_rows
 from lightning_cv.compare.run import Run, WandbPath, settings_monitor
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.files import display_path
-
-READ_WITHIN_S = 60.0
+from lightning_cv.record.wandb_file import read_records
 
 
 def is_offline_run(path: Path) -> bool:
@@ -101,34 +97,17 @@ def _append(rows: list[Row], records: Sequence[dict[str, Any]]) -> None:
 
 def _records(file: Path, notes: list[str]) -> list[dict[str, Any]] | None:
     """All records of one file up to the first that is torn; None, with a note, if there is none."""
-    command = [str(_reader()), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=READ_WITHIN_S, check=False)  # noqa: S603
+        records = read_records(file)
+    except FileNotFoundError:
+        raise UserError("offline W&B runs are read by wandb-core, which this installation of wandb lacks") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         notes.append(f"{display_path(file)}: cannot be read ({type(error).__name__})")
         return None
-    records = []
-    for line in done.stdout.splitlines():
-        try:
-            record = orjson.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            records.append(record)
     if not _first(records, "run"):
         notes.append(f"{display_path(file)}: holds no run; it was killed before W&B wrote anything")
         return None
     return records
-
-
-def _reader() -> Path:
-    """The program, found without loading wandb."""
-    found = importlib.util.find_spec("wandb")
-    for folder in (found.submodule_search_locations or []) if found else []:
-        for name in ("wandb-core", "wandb-core.exe"):
-            if (program := Path(folder) / "bin" / name).is_file():
-                return program
-    raise UserError("offline W&B runs are read by wandb-core, which this installation of wandb lacks")
 
 
 def _first(records: Iterable[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -7,19 +7,18 @@ reader; nothing here loads wandb.
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightning_cv.record.wandb_file import read_records
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 STEP = "trainer/global_step"
-READ_WITHIN_S = 60.0
 EMPTY_BYTES = 7  # the header of a file that nothing was written to
 
 
@@ -138,26 +137,8 @@ def _update(config: dict[str, Any], change: Any) -> None:
     config.update({name: value for name, value in values.items() if name != "_wandb"})
 
 
-def _records(file: Path) -> Iterator[dict[str, Any]]:
+def _records(file: Path) -> list[dict[str, Any]]:
     try:
-        command = [str(_reader()), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
-        done = subprocess.run(command, capture_output=True, timeout=READ_WITHIN_S, check=False)  # noqa: S603
+        return read_records(file)
     except (OSError, subprocess.SubprocessError):
-        return
-    for line in done.stdout.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict):
-            yield record
-
-
-def _reader() -> Path:
-    """The program beside wandb's own code, found without loading it."""
-    found = importlib.util.find_spec("wandb")
-    for folder in (found.submodule_search_locations or []) if found else []:
-        for name in ("wandb-core", "wandb-core.exe"):
-            if (program := Path(folder) / "bin" / name).is_file():
-                return program
-    raise FileNotFoundError("wandb-core")
+        return []

@@ -59,7 +59,7 @@ def test_two_processes_train_and_score_as_one(tmp_path):
         for name, value in first["metrics"].items():
             if not name.startswith("throughput"):
                 assert second["metrics"][name] == pytest.approx(value, rel=2e-3, abs=2e-4), name
-        assert "val_raw/loss" in first["metrics"] or first["event"] == "test"
+        assert "val_raw/loss" in first["metrics"] or first["event"] in ("curve", "test")
     states = [torch.load(newest(run), weights_only=True) for run in (one, two)]
     for name, value in states[0]["averaged_network"].items():
         torch.testing.assert_close(states[1]["averaged_network"][name], value, rtol=1e-3, atol=1e-4)
@@ -100,13 +100,12 @@ class Send(Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_to_one_of_two_processes_ends_both_and_the_same_command_goes_on(tmp_path, rank):
+def test_a_signal_to_the_second_process_ends_both_and_the_same_command_goes_on(tmp_path):
     """Through the command and its launcher: status 75, one line, one snapshot; then the bits of the straight run."""
     (tmp_path / "signals.py").write_text(SIGNALS)
     two = [*EXACT, "--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.logger=false"]
     send = ["--allow-code=signals", "--callbacks.send.class_path=signals.Send"]
-    done = fit([*two, *send, f"--callbacks.send.init_args.rank={rank}"], tmp_path / "cut")
+    done = fit([*two, *send, "--callbacks.send.init_args.rank=1"], tmp_path / "cut")
     assert done.returncode == 75, done.stderr[-3000:]
     lines = [line for line in done.stderr.splitlines() if line.startswith("stopped: ")]
     assert len(lines) == 1
