@@ -6,6 +6,7 @@ The suites of resume, signals and kills share it; a task that is added gets a ca
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torchvision.transforms import v2
 
@@ -90,6 +92,14 @@ CASES = {
 }
 
 
+class Draws(Callback):
+    """Draws from the generators of Python and NumPy in each step, as a user's own code may."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        random.random()  # noqa: S311 - no secret
+        np.random.rand()
+
+
 @dataclass
 class Training:
     """A run that was made: where, and with what it ended."""
@@ -106,7 +116,8 @@ def train(
     torch.manual_seed(5)
     task = case.make_task()
     seed_everything(7, verbose=False)
-    callbacks: list[Any] = [Progress(), LearningRate(), Throughput(), snapshot or Snapshot(every_n_steps=1), *extra]
+    own = [Draws(), Progress(), LearningRate(), Throughput()]
+    callbacks: list[Any] = [*own, snapshot or Snapshot(every_n_steps=1), *extra]
     if case.ema:
         callbacks.append(Ema(decay=0.9))
     if case.patience is not None:
