@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv.callbacks.checkpoint_io import save_under, use_snapshot_io, wait_until_written
-from lightning_cv.callbacks.finite import all_finite
+from lightning_cv.callbacks.finite import FiniteWeights
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.kept import Best, Newest, files_of_before
 from lightning_cv.callbacks.position import Phase
@@ -82,7 +81,7 @@ class Snapshot(Checkpoint):
         self._validated_step = -1
         self._saved: tuple[int, Phase] | None = None
         self._restored: dict[str, Any] | None = None
-        self._warned = False
+        self._finite = FiniteWeights()
         self._best_elsewhere = ""
 
     @property
@@ -249,14 +248,6 @@ class Snapshot(Checkpoint):
         if not known and trainer.enable_validation and self._best.num_kept != 0:
             raise unknown_metric("Snapshot", self._best.monitor, trainer.callback_metrics)
         return known
-
-    def _finite(self, trainer: Trainer, task: LightningModule) -> bool:
-        """Whether every weight is finite, decided by the first device for all; warns where not."""
-        finite: bool = trainer.strategy.broadcast(all_finite(task))
-        if not finite and not self._warned:
-            self._warned = True
-            rank_zero_warn("Snapshot: the weights are not finite and are not saved; earlier snapshots stay.")
-        return finite
 
 
 def _best_names(trainer: Trainer) -> set[str]:

@@ -14,14 +14,14 @@ from torchvision.transforms import v2
 from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
 from lightning_cv.data.augmentation import BatchAugmentation, check_batch_transforms
 from lightning_cv.data.class_folders import read_pictures
+from lightning_cv.data.in_training import input_dtype, training_position
 from lightning_cv.data.mixing import is_mixing, tell_num_classes
 from lightning_cv.data.normalization import MeanStd, Normalizer, choose_statistics
 from lightning_cv.data.probe import describe, measure_split
 from lightning_cv.data.resident import ResidentLoader
-from lightning_cv.data.sampler import EpochSampler, OrderedBatches, ShuffledBatches, check_batch_size
+from lightning_cv.data.sampler import EpochSampler, OrderedBatches, ShuffledBatches, check_batch_size, check_has_batches
 from lightning_cv.data.splits import PARTS, ResidentSplit, Split
 from lightning_cv.data.workers import WorkerLoader, Workers
-from lightning_cv.errors import UserError
 
 Loader = ResidentLoader | WorkerLoader
 
@@ -134,10 +134,7 @@ class VisionData(LightningDataModule, ABC):
             self.split(part)
         seed = torch.initial_seed() if self.shuffle_seed is None else self.shuffle_seed
         self._run_seed = trainer.strategy.broadcast(seed) if trainer else seed
-        if trainer:
-            # What 16-bit and 64-bit training make of a float input.
-            example = torch.zeros(1, dtype=torch.float32)
-            self._image_dtype = trainer.precision_plugin.convert_input(example).dtype
+        self._image_dtype = input_dtype(trainer)
         if self._info is None:
             self._describe(parts[0])
 
@@ -152,11 +149,7 @@ class VisionData(LightningDataModule, ABC):
             # The Trainer's overfit_batches asks for the same batches every epoch.
             reshuffle=not (self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
         )
-        if not sampler.global_batches(1):
-            raise UserError(
-                f"data.init_args.batch_size: {self.batch_size} given with drop_last, "
-                f"allowed: up to the {len(split)} training samples"
-            )
+        check_has_batches(sampler)
         if self._position is not None:
             sampler.resume(*self._position)
         self._train_sampler = sampler
@@ -202,11 +195,7 @@ class VisionData(LightningDataModule, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The statistics that a trained network expects of its images, and where in the data training is."""
-        state: dict[str, Any] = {"mean": list(self.info.mean), "std": list(self.info.std)}
-        if self.trainer and self.trainer.state.fn == "fit":
-            batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            state |= {"epoch": self.trainer.fit_loop.epoch_progress.current.ready - 1, "batches": batches}
-        return state
+        return {"mean": list(self.info.mean), "std": list(self.info.std), **training_position(self.trainer)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Normalize as in the training that wrote the checkpoint, unless the recipe states the statistics.

@@ -172,6 +172,19 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
         )
 
 
+def check_has_batches(sampler: ShuffledBatches) -> None:
+    """Refuse a batch that is larger than the data, where only whole ones are used.
+
+    Raises:
+        UserError: there is no batch.
+    """
+    if not sampler.global_batches(1):
+        raise UserError(
+            f"data.init_args.batch_size: {sampler.batch_size} given with drop_last, "
+            f"allowed: up to the {sampler.num_samples} training samples"
+        )
+
+
 def _consecutive(num_samples: int, batch_size: int) -> list[Bounds]:
     starts = range(0, num_samples, batch_size)
     return [(start, min(start + batch_size, num_samples)) for start in starts]
