@@ -157,6 +157,7 @@ def end_of(run: Training) -> dict[str, Any]:
         "groups": optimizer["param_groups"],
         "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "random": random_state(torch.device("cpu")),
+        "best": (Path(trainer.checkpoint_callback.best_model_path).name, trainer.checkpoint_callback.best_model_score),
         "curves": curves(run.folder),
     }
 
