@@ -31,10 +31,13 @@ class SnapshotIO(CheckpointIO):
 
     Attributes:
         failures: what could not be written, a line each.
+        in_background: whether a save returns before its file is there. Of a trainer only `Snapshot`'s do: who
+            calls `Trainer.save_checkpoint` finds the file.
     """
 
     def __init__(self) -> None:
         self.failures: list[str] = []
+        self.in_background = True
         self._copy = HostCopy()
         self._background = Background()
         self._failed: set[Path] = set()  # files of the latest state that could not be written
@@ -71,6 +74,8 @@ class SnapshotIO(CheckpointIO):
             self._save(lambda file: torch.save(state, file), target, facts)
 
         self._background.add(save)
+        if not self.in_background:
+            self.wait()
 
     def copy_checkpoint(self, source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
         """Keep a file that was just saved under a second name too: its own bytes, newer than the first."""
@@ -187,7 +192,9 @@ def _kind(path: Path) -> str:
 def use_snapshot_io(trainer: Trainer) -> None:
     """Let a trainer write its files so, unless it was given a way of its own."""
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
-        trainer.strategy.checkpoint_io = SnapshotIO()
+        files = SnapshotIO()
+        files.in_background = False
+        trainer.strategy.checkpoint_io = files
 
 
 def save_under(trainer: Trainer, paths: Sequence[Path]) -> None:
@@ -197,7 +204,11 @@ def save_under(trainer: Trainer, paths: Sequence[Path]) -> None:
         for path in paths:
             trainer.save_checkpoint(path)
         return
-    trainer.save_checkpoint(paths[0])
+    files.in_background = True
+    try:
+        trainer.save_checkpoint(paths[0])
+    finally:
+        files.in_background = False
     for path in paths[1:] if trainer.is_global_zero else ():
         files.copy_checkpoint(paths[0], path)
 

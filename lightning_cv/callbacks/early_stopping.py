@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
-from lightning_cv.callbacks.watched import Mode, unknown_metric, watched_metric
+from lightning_cv.callbacks.watched import Mode, is_logged, watched_metric
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class EarlyStopping(LightningEarlyStopping):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the epoch's validation; where training stopped short of it, there is nothing to count."""
         fresh = self._validated_step == trainer.global_step or not trainer.enable_validation
-        if fresh and self._metric_is_known(trainer):
+        if fresh and is_logged(self.monitor, trainer, callback="EarlyStopping"):
             super().on_train_epoch_end(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,7 +91,7 @@ class EarlyStopping(LightningEarlyStopping):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validated_step = trainer.global_step
-        if self._metric_is_known(trainer):
+        if is_logged(self.monitor, trainer, callback="EarlyStopping"):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,9 +112,3 @@ class EarlyStopping(LightningEarlyStopping):
         if self.stopping_reason is EarlyStoppingReason.PATIENCE_EXHAUSTED and self.wait_count < patience:
             self.stopping_reason, self.stopping_reason_message = EarlyStoppingReason.NOT_STOPPED, None
         self._had_stopped = self.stopping_reason is not EarlyStoppingReason.NOT_STOPPED
-
-    def _metric_is_known(self, trainer: Trainer) -> bool:
-        known = self.monitor in trainer.callback_metrics
-        if not known and trainer.enable_validation:
-            raise unknown_metric("EarlyStopping", self.monitor, trainer.callback_metrics)
-        return known

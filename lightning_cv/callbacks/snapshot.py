@@ -14,7 +14,7 @@ from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.kept import Best, Newest, files_of_before
 from lightning_cv.callbacks.position import Phase
 from lightning_cv.callbacks.resume import restore_training, save_training, what_to_restore
-from lightning_cv.callbacks.watched import Mode, unknown_metric, watched_metric
+from lightning_cv.callbacks.watched import Mode, is_logged, watched_metric
 from lightning_cv.errors import UserError
 from lightning_cv.record.atomic import remove_leftovers
 
@@ -215,7 +215,12 @@ class Snapshot(Checkpoint):
             return
         ends_period = (trainer.current_epoch + 1) % self.every_n_epochs == 0
         names = []
-        if ends_period and fresh and self._metric_is_known(trainer):
+        if (
+            ends_period
+            and fresh
+            and self._best.num_kept
+            and is_logged(self._best.monitor, trainer, callback="Snapshot")
+        ):
             name = self._name("best", trainer)
             if self._best.add(name, float(trainer.callback_metrics[self._best.monitor])):
                 names.append(name)
@@ -242,12 +247,6 @@ class Snapshot(Checkpoint):
         unsaved = trainer.global_step > 0 and self._saved != (trainer.global_step, self._phase)
         fast_dev_run: bool = trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a connector
         return self._newest.num_kept > 0 and unsaved and not fast_dev_run
-
-    def _metric_is_known(self, trainer: Trainer) -> bool:
-        known = self._best.monitor in trainer.callback_metrics
-        if not known and trainer.enable_validation and self._best.num_kept != 0:
-            raise unknown_metric("Snapshot", self._best.monitor, trainer.callback_metrics)
-        return known
 
 
 def _best_names(trainer: Trainer) -> set[str]:

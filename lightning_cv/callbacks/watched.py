@@ -8,9 +8,7 @@ from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lightning.pytorch import LightningModule
+    from lightning.pytorch import LightningModule, Trainer
 
 Mode = Literal["min", "max"]
 
@@ -34,7 +32,14 @@ def watched_metric(task: LightningModule, monitor: str | None, *, mode: Mode | N
     return name, mode
 
 
-def unknown_metric(callback: str, monitor: str, known: Iterable[str]) -> UserError:
-    """The error for a watched metric that nothing has logged: names it and the ones that exist."""
-    names = ", ".join(sorted(known)) or "none"
-    return UserError(f"{callback}: monitor {monitor!r} was not logged; logged metrics are: {names}")
+def is_logged(monitor: str, trainer: Trainer, *, callback: str) -> bool:
+    """Whether the watched metric has a value.
+
+    Raises:
+        UserError: there is validation, and nothing has logged it; names it and the metrics that exist.
+    """
+    known = monitor in trainer.callback_metrics
+    if not known and trainer.enable_validation:
+        names = ", ".join(sorted(trainer.callback_metrics)) or "none"
+        raise UserError(f"{callback}: monitor {monitor!r} was not logged; logged metrics are: {names}")
+    return known

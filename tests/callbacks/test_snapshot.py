@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import threading
 
 import pytest
 import torch
@@ -177,3 +178,13 @@ def test_an_unknown_metric_is_named_with_those_that_exist(tmp_path):
 def test_a_wrong_value_is_named(options, named):
     with pytest.raises(UserError, match=named):
         Snapshot(**options)
+
+
+def test_who_saves_by_hand_finds_the_file_at_once(tmp_path, monkeypatch):
+    """Only the snapshots of training are written in the background; the writer is held back to show it."""
+    real = torch.save
+    monkeypatch.setattr(torch, "save", lambda *a, **k: (threading.Event().wait(0.3), real(*a, **k)))
+    fitter = trainer(tmp_path, [Snapshot()], max_epochs=1)
+    fitter.fit(TinyTask(), loader(), loader())
+    fitter.save_checkpoint(tmp_path / "mine.ckpt")
+    assert load(tmp_path / "mine.ckpt")["global_step"] == 6
