@@ -15,6 +15,7 @@ from lightning_cv.errors import UserError
 from lightning_cv.recipe.files import MAX_BYTES, display_path, read_recipe
 from lightning_cv.recipe.files import _Loader as _RecipeLoader
 from lightning_cv.record.progress import FILE_NAME, read_progress
+from lightning_cv.record.trial import read_trial_note
 
 RECIPE = "recipe.yaml"
 PROVENANCE = "provenance.json"
@@ -44,7 +45,8 @@ def read_folder(path: Path) -> Run:
     if monitor is None:
         monitor, mode = training.get("monitor"), training.get("mode")
     run_id = path.resolve().name
-    ended = _ended(events)
+    ended = _ended(events) or {}
+    status, error = _verdict(path, ended, anything=bool(events))
     last: dict[str, Any] = next((event for event in reversed(events) if event["event"] in (*_TRAINING, "end")), {})
     return Run(
         source=display_path(path),
@@ -52,9 +54,9 @@ def read_folder(path: Path) -> Run:
         run_id=run_id,
         recipe=recipe,
         seed=_seed(recipe, provenance),
-        status=ended.get("status", "completed") if ended else ("unfinished" if events else "nothing recorded"),
-        idle_s=None if ended or not events else _idle_s(path / FILE_NAME),
-        error=str(ended.get("error", "")) if ended else "",
+        status=status,
+        idle_s=_idle_s(path / FILE_NAME) if status == "unfinished" else None,
+        error=error,
         curves=curves_of_events(events),
         steps=last.get("step"),
         epochs=_epochs(last),
@@ -125,6 +127,15 @@ def _ended(events: list[dict[str, Any]]) -> dict[str, Any] | None:
         if event["event"] in _TRAINING:
             return None
     return None
+
+
+def _verdict(path: Path, ended: dict[str, Any], *, anything: bool) -> tuple[str, str]:
+    """The status and the error: as the training says, but where the sweep whose trial it is ended it otherwise."""
+    status = ended.get("status", "completed") if ended else ("unfinished" if anything else "nothing recorded")
+    note = read_trial_note(path)
+    if note is not None and (note.state == "pruned" or (note.state == "failed" and status != "failed")):
+        return note.state, note.reason
+    return status, str(ended.get("error", ""))
 
 
 def _epochs(last: dict[str, Any]) -> int | None:

@@ -64,9 +64,9 @@ def remarks(comparison: Comparison, *, all_keys: bool) -> list[str]:
             for note in run.notes
         ),
         *(
-            f"{label} failed: {run.error}"
+            f"{label} {run.status}: {run.error}"
             for label, run in zip(comparison.labels, comparison.runs, strict=True)
-            if run.error
+            if run.error and run.status != "pruned"  # of a sweep's trials that is nothing to be told of each
         ),
     ]
 

@@ -63,9 +63,10 @@ class Run:
         run_id: its id.
         recipe: its settings as plain data; None: they could not be read.
         seed: of all random draws; None: unknown, or none was set.
-        status: "completed", "preempted", "interrupted", "failed", "unfinished" or "nothing recorded".
+        status: "completed", "preempted", "interrupted", "failed", "unfinished" or "nothing recorded"; of a sweep's
+            trial also "pruned".
         idle_s: seconds since an unfinished run last wrote; None: unknown or of no interest.
-        error: why it failed; empty if it did not.
+        error: why it did not complete, as far as it was said.
         curves: by metric.
         steps, epochs, samples, time_s: how far it trained; None: unknown.
         training: "parameters", "trainable_parameters", "devices", "accelerator", "precision" as far as known.

@@ -21,6 +21,7 @@ _OPERATIONS = (
     "trainer.enable_model_summary",
     "trainer.profiler",
     "callbacks.progress",
+    "trial",  # which one of a sweep, in W&B's config
 )
 _FOLDERS = (
     "root",
@@ -98,9 +99,14 @@ def fingerprint(recipe: Mapping[str, Any], ignored: Sequence[str]) -> str:
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """A short name for each dotted path: without `init_args`, the last two parts where these are unique."""
     plain = {key: [part for part in key.split(".") if part not in ("init_args", "class_path")] or [key] for key in keys}
-    names = {key: "seed" if key == SEED else ".".join(parts[-2:]) for key, parts in plain.items()}
+    names = {key: "seed" if key == SEED else ".".join(_last_parts(parts)) for key, parts in plain.items()}
     taken = list(names.values())
     return {key: name if taken.count(name) == 1 else ".".join(plain[key]) for key, name in names.items()}
+
+
+def _last_parts(parts: Sequence[str]) -> Sequence[str]:
+    """Two, or three where the first of them would be a mere place in a list."""
+    return parts[-3:] if len(parts) > 2 and parts[-2].isdecimal() else parts[-2:]
 
 
 def short_value(value: Any) -> str:

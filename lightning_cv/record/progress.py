@@ -160,7 +160,7 @@ def read_progress(path: Path) -> list[dict[str, Any]]:
     text = path.read_bytes()
     events = _sound_events(text)
     if events is None:
-        events = _valid_events([_event(line) for line in text.splitlines()])
+        events = _valid_events([parse_event(line) for line in text.splitlines()])
     if b'"NaN"' in text or b'Infinity"' in text:
         for event in events:
             metrics = event["metrics"]
@@ -191,7 +191,7 @@ def _valid_events(lines: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
     return [event for event in lines if event is not None]
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def parse_event(line: bytes) -> dict[str, Any] | None:
     """The event that a line tells of; None for a line that is none."""
     try:
         event = orjson.loads(line)

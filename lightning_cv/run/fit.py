@@ -14,10 +14,12 @@ from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import Preempted, UserError
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.record.progress import read_progress
+from lightning_cv.record.trial import TrialNote, read_trial_note
 from lightning_cv.run.build import build, check_recipe, print_if_asked
 from lightning_cv.run.checkpoints import find_checkpoint, reading
-from lightning_cv.run.cli import RecipeCLI
+from lightning_cv.run.cli import DEFAULT_LOGGER, RecipeCLI
 from lightning_cv.run.course import course_sha256
+from lightning_cv.run.echo import Echo
 from lightning_cv.run.folder import (
     RunFolder,
     create_run_folder,
@@ -128,16 +130,10 @@ class _Training:
         self._folder = folder
         self._start.recipe = recipe
         self._start.folder = folder
-        name = f"{folder.name}-{folder.run_id}"
+        self._start.trial = read_trial_note(folder.path)
         cli.trainer_overrides["default_root_dir"] = str(folder.path)
         cli.trainer_overrides["callbacks"] = [self._start, self._stop]
-        cli.logger_overrides |= {
-            "save_dir": str(folder.path),
-            "id": folder.run_id,
-            "name": name,
-            "group": folder.name,
-            "job_type": "fit",
-        }
+        _introduce(cli, folder, trial=self._start.trial)
 
     def _connect(self, cli: RecipeCLI) -> None:
         """Tell the snapshots and the trackers which run this is, and where it goes on."""
@@ -149,6 +145,8 @@ class _Training:
         # Behind every snapshot, see StopOnSignal; Lightning keeps the order among callbacks that save.
         callbacks: list[pl.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
         callbacks.append(callbacks.pop(callbacks.index(self._stop)))
+        if self._start.trial is not None:
+            callbacks.append(Echo(self._start.trial, cli.config_init.callbacks, self._folder.path))
         for tracker in self._trackers():
             if is_trainable_task(cli.model):
                 tracker.watch_metric(cli.model.monitor, cli.model.mode)
@@ -191,13 +189,15 @@ class _Start(pl.Callback):
     def __init__(self, signals: StopSignals) -> None:
         self.recipe: dict[str, Any] = {}
         self.folder: RunFolder | None = None
+        self.trial: TrialNote | None = None
         self.happened = False
         self._signals = signals
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.happened = True
+        trial = {"trial": {"study": self.trial.study, "number": self.trial.number}} if self.trial else {}
         for logger in trainer.loggers:
-            logger.log_hyperparams(self.recipe)
+            logger.log_hyperparams({**self.recipe, **trial})
         if self.folder is not None and self.folder.is_ours:
             add_training(self.folder, trainer, pl_module)
 
@@ -207,6 +207,17 @@ def best_checkpoint(trainer: pl.Trainer) -> str | None:
     callback = trainer.checkpoint_callback
     best = getattr(callback, "best_model_path", "") or getattr(callback, "last_model_path", "")
     return best or None
+
+
+def _introduce(cli: RecipeCLI, folder: RunFolder, *, trial: TrialNote | None) -> None:
+    """Tell the tracker which run this is, as far as the recipe does not; a trial is always one of its study."""
+    group, job_type = (trial.study, trial.job_type) if trial else (folder.name, "fit")
+    identity = {"id": folder.run_id, "name": f"{group}-{folder.run_id}", "group": group, "job_type": job_type}
+    cli.logger_overrides |= {"save_dir": str(folder.path), **identity}
+    logger = cli.config.trainer.logger
+    if trial and getattr(logger, "class_path", None) == DEFAULT_LOGGER["class_path"]:
+        for name in identity:
+            logger.init_args[name] = None  # else all trials would be the one run that the recipe names
 
 
 def _last_metrics(folder: RunFolder) -> dict[str, float]:

@@ -7,8 +7,12 @@ import time
 
 import pytest
 
+from lightning_cv.compare.comparison import compare
+from lightning_cv.compare.find import find_places, read_runs
 from lightning_cv.compare.folder import read_folder
 from lightning_cv.compare.run import duration
+from lightning_cv.compare.table import make_table
+from lightning_cv.record.trial import TrialNote, write_trial_note
 from tests.compare.maker import RECIPE, event, history, make_run, recipe
 
 
@@ -99,6 +103,62 @@ def test_a_run_without_an_end_says_since_when_it_is_silent(silent_s, said):
     path = make_run("run", history([0.5], last=False)) / "progress.jsonl"
     os.utime(path, (time.time() - silent_s,) * 2)
     assert read_folder(path.parent).status_text == said
+
+
+def note(path, state: str, reason: str = "") -> None:
+    write_trial_note(path, TrialNote("study", 3, "trial", {}, state=state, reason=reason))
+
+
+ENDS = {
+    "stopped": [event("end", 10, {}, status="preempted", error="Preempted: SIGTERM received")],
+    "running": [],
+    "completed": [event("end", 10, {}, status="completed")],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("state", ["pruned", "failed"])
+def test_the_sweep_says_how_a_trial_ended_that_it_stopped(end, state):
+    """Row 134: also one that was killed, or went on past its last validation; its scores stay."""
+    path = make_run("study/t3", [*history([0.5], last=False), *ENDS[end]])
+    note(path, state, "below the median at step 1")
+    run = read_folder(path)
+    assert (run.status, run.status_text, run.error) == (state, state, "below the median at step 1")
+    assert run.idle_s is None
+    assert list(run.curves["val/accuracy"].values) == [0.5]
+
+
+def test_a_training_that_failed_says_why_itself():
+    path = make_run("study/t3", [*history([0.5], last=False), event("end", 10, {}, status="failed", error="E: no")])
+    note(path, "failed", "exit status 4")
+    assert (read_folder(path).status, read_folder(path).error) == ("failed", "E: no")
+
+
+@pytest.mark.parametrize("state", ["running", "complete", "waiting"])
+def test_a_trial_of_which_the_sweep_says_no_end_is_read_as_any_run(state):
+    path = make_run("study/t3", history([0.5], last=False))
+    note(path, state)
+    assert read_folder(path).status == "unfinished"
+    assert read_folder(path).status_text.startswith("running? ")
+    assert read_folder(make_run("study/t3", history([0.5]))).status == "completed"
+    (path / "trial.json").write_text("{")
+    assert read_folder(path).status == "completed"
+
+
+def test_a_trial_that_never_trained_is_failed_too():
+    path = make_run("study/t3", [])
+    note(path, "failed", "no memory")
+    assert (read_folder(path).status, read_folder(path).error) == ("failed", "no memory")
+
+
+def test_the_table_shows_a_pruned_trial_beside_the_others_and_its_twin():
+    """Two trials of one recipe and seed, one pruned: nothing is wrong with what both have."""
+    note(make_run("study/t3", history([0.5], last=False)), "pruned", "below the median")
+    make_run("study/t4")
+    comparison = compare(read_runs(find_places(["study"])))
+    assert make_table(comparison).column("status").texts == ("pruned", "completed")
+    (twins,) = comparison.twins
+    assert twins.agree
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""How commands become processes: on this machine, forked from a warm one. Loads no torch."""
