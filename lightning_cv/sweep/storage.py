@@ -1,0 +1,74 @@
+"""Where is a study kept, and how do several processes, perhaps on several machines, change it one at a time?"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_cv.record.redact import redact
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+JOURNAL = "study.journal"
+
+
+class Storage(ABC):
+    """The trials of studies, and a lock that only one process and thread holds at a time.
+
+    Attributes:
+        optuna: what Optuna keeps studies in.
+        text: where that is, without a password.
+        shared: whether any number of workers may use it at once.
+    """
+
+    optuna: BaseStorage
+    text: str
+    shared = True
+
+    @abstractmethod
+    def lock(self, study: str) -> AbstractContextManager[None]:
+        """A context in which nobody else changes which trials of a study are whose.
+
+        It is let go however the process ends.
+        """
+
+    @abstractmethod
+    def beat(self, study: str, name: str) -> None:
+        """Note that the process of this name lives: its value in `beats` changes."""
+
+    @abstractmethod
+    def beats(self, study: str) -> dict[str, int]:
+        """A number for each process that ever gave a sign of life."""
+
+
+def open_storage(url: str | None, folder: Path) -> Storage:
+    """Open the storage of a study, and make it where there is none.
+
+    Args:
+        url: of a database; None: a journal in `folder`.
+        folder: of the study, which exists.
+
+    Raises:
+        UserError: a URL that is none, a missing driver, or a server that does not let one in.
+    """
+    import optuna
+
+    from lightning_cv.sweep.database import Database
+    from lightning_cv.sweep.journal import Journal
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return Journal(folder / JOURNAL) if url is None else Database(url)
+
+
+def shown_url(url: str) -> str:
+    """A URL with `***` in the place of its password, for people and files; user and host stay."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return str(redact(url))
+    place, question, query = rest.partition("?")
+    who, at, where = place.rpartition("@")  # a password may hold anything, a slash or an @ too
+    user, colon, _ = who.partition(":")
+    return f"{scheme}://{user}{':***' if colon else ''}{at}{where}" + str(redact(f"{question}{query}"))
