@@ -20,6 +20,7 @@ VERBS = {
     "test": ("lightning_cv.cli.test", "score a checkpoint on the test split"),
     "predict": ("lightning_cv.cli.predict", "write what a checkpoint predicts"),
     "compare": ("lightning_cv.cli.compare", "set runs side by side: settings, scores, costs, curves"),
+    "sweep": ("lightning_cv.cli.sweep", "search hyperparameters over a recipe, and go on from what was found"),
     "sync": ("lightning_cv.cli.sync", "send runs that were recorded offline to W&B"),
     "recipes": ("lightning_cv.cli.recipes", "list the shipped recipes, show one, copy one"),
 }
@@ -96,6 +97,7 @@ exit status: 0 done, 2 mistake in the recipe or command, 3 data missing or damag
 examples:
   lightning-cv fit digits_resnet
   lightning-cv fit --resume last
+  lightning-cv sweep digits_lr_decay --workers 2
   lightning-cv recipes copy digits_resnet my_recipe.yaml"""
 
 
