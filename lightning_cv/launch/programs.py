@@ -86,6 +86,7 @@ class Programs:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._server: subprocess.Popen[str] | None = None
+        self._ready: subprocess.Popen[str] | None = None  # the server that has imported everything
         self._running: dict[int, tuple[Program, subprocess.Popen[str]]] = {}
 
     def start(self, command: Command) -> Program:
@@ -112,14 +113,15 @@ class Programs:
         return program
 
     def close(self, timeout_s: float | None = 60.0) -> None:
-        """End the server and whatever still runs; with None without waiting, by force."""
+        """End the server and whatever still runs, with time to save; with None without waiting, by force."""
         with self._lock:
             server, self._server = self._server, None
         if server is None:
             return
-        if timeout_s is None:
+        if timeout_s is None or self._ready is not server:  # while it imports it runs nothing, and reads nothing
             for program, _ in list(self._running.values()):
-                program.send(signal.SIGKILL, group=True)
+                if program.pid is not None:  # one that waits for the warm process is told by its end
+                    program.send(signal.SIGKILL, group=True)
             server.kill()
         assert server.stdin is not None
         with contextlib.suppress(OSError):
@@ -149,7 +151,9 @@ class Programs:
         assert server.stdout is not None
         for line in server.stdout:
             answer = json.loads(line)
-            if "id" in answer:
+            if "ready" in answer:
+                self._ready = server
+            else:
                 self._tell(answer["id"], answer)
         server.wait()
         with self._lock:

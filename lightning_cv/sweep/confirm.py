@@ -93,7 +93,7 @@ def confirmed(results: StudyResults, searched: StudyResults) -> list[Confirmed]:
     """What a confirming study found, setting by setting, the best mean first."""
     groups: dict[tuple[tuple[str, Value], ...], list[float]] = {}
     open_ones: dict[tuple[tuple[str, Value], ...], int] = {}
-    for trial, values in zip(results.trials, results.sweep.listed, strict=True):
+    for trial, values in zip(results.trials, results.sweep.listed, strict=False):  # there may have been more seeds
         key = tuple((path, value) for path, value in values.items() if path != SEED)
         scores = groups.setdefault(key, [])
         open_ones.setdefault(key, 0)

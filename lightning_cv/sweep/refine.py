@@ -45,31 +45,24 @@ def refine(
         results: of the study.
         trials: how many; None: as many as before, of a grid all points.
         epochs: how long each trains; None: as long as before.
-        constant_rate: the learning rate keeps its value after the warm-up, so that it is the rate that is judged and
-            not the schedule.
+        constant_rate: the learning rate keeps its value after the warm-up: the rate is judged, not the schedule.
 
     Raises:
-        UserError: fewer than 3 complete trials, several objectives, trials that were listed, or nothing is left to
-            search.
+        UserError: fewer than 3 complete trials, several objectives, listed trials, or nothing left to search.
     """
     sweep = results.sweep
     _check(results)
     fixed: dict[str, Any] = {} if epochs is None else {EPOCHS: epochs}
-    if constant_rate and (schedule := _constant(sweep)):
-        fixed[SCHEDULE] = schedule
+    fixed |= _constant(sweep) if constant_rate else {}
     kept = {path: value for path, value in sweep.fixed.items() if not _inside(path, fixed)}
     good = results.ranked()[: max(MIN_TRIALS, math.ceil(len(results.complete) / _GOOD))]
     parameters, single = _narrowed(_without(sweep.space, fixed), good)
     space = Space(tuple(parameters))
     if not parameters:
         raise UserError(f"refine: {sweep.name}: nothing is left to search; the best recipe: lightning-cv sweep best")
-    refined = dataclasses.replace(
-        sweep,
-        space=space,
-        fixed={**kept, **fixed, **single},
-        seed=sweep.seed + 1,
-        trials=_number_of_trials(sweep, space, trials),
-    )
+    number = _number_of_trials(sweep, space, trials)
+    fixed = {**kept, **fixed, **single}
+    refined = dataclasses.replace(sweep, space=space, fixed=fixed, seed=sweep.seed + 1, trials=number)
     plain = plain_sweep(refined, recipe=sweep.recipe)
     del plain["name"]  # the new file's, not the old study's
     return plain
@@ -87,16 +80,17 @@ def _check(results: StudyResults) -> None:
         raise UserError(f"refine: {sweep.name} has {plural(number, 'complete trial')}; needed: {MIN_TRIALS} or more")
 
 
-def _constant(sweep: Sweep) -> dict[str, Any] | None:
-    """The constant schedule with the recipe's warm-up; None where the recipe has no schedule to turn off."""
+def _constant(sweep: Sweep) -> dict[str, Any]:
+    """The constant schedule with the recipe's warm-up, by its path; nothing where the recipe has none to turn off."""
     try:
         schedule = get_at(sweep.composed.values, SCHEDULE)
     except UserError:
-        return None
+        return {}
     if schedule is None:
-        return None
+        return {}
     arguments = schedule.get("init_args") if isinstance(schedule, dict) else None
-    return {"class_path": CONSTANT, "init_args": {"warmup_steps": (arguments or {}).get("warmup_steps", 0)}}
+    warmup = (arguments or {}).get("warmup_steps", 0)
+    return {SCHEDULE: {"class_path": CONSTANT, "init_args": {"warmup_steps": warmup}}}
 
 
 def _inside(path: str, fixed: dict[str, Any]) -> bool:

@@ -138,8 +138,12 @@ def _fill(study: optuna.Study, wanted: int) -> None:
 
 
 def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], sweep: Sweep, *, where: str) -> None:
-    old = dict(leaves({key: value for key, value in before.items() if key not in _MAY_CHANGE}))
-    new = dict(leaves({key: value for key, value in now.items() if key not in _MAY_CHANGE}))
+    # Trials that are listed may become more, or fewer; those in both are the same ones.
+    listed = min(len(said.get("listed", ())) for said in (before, now))
+    old, new = (
+        dict(leaves({**{key: value for key, value in said.items() if key not in _MAY_CHANGE}, **_first(said, listed)}))
+        for said in (before, now)
+    )
     differing = [path for path in {**old, **new} if old.get(path) != new.get(path)]
     if differing:
         path = differing[0]
@@ -149,3 +153,8 @@ def _check_same(before: Mapping[str, Any], now: Mapping[str, Any], sweep: Sweep,
             f"study {sweep.name} ({where}) was begun with another sweep: {name} was {old.get(path)!s:.60}, is "
             f"{new.get(path)!s:.60}{more}; a study goes on with its own, another sweep needs another --name"
         )
+
+
+def _first(said: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """So many of the trials that a sweep lists."""
+    return {"listed": said["listed"][:number]} if "listed" in said else {}

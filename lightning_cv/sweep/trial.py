@@ -116,6 +116,8 @@ class TrialRun:
                 self._why = self._why if self.claims.is_mine(claim.number) else "lost"
             if self.stop.is_set() and not self._why:
                 self._why = "stopped"
+            if self._why == "stopped" and program.pid is None:
+                return follower, LOST  # the warm process still imports: nothing to save
             if self._why and not asked_s:
                 asked_s = now_s
                 program.send(signal.SIGTERM)

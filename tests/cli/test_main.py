@@ -58,7 +58,10 @@ def test_version(capsys):
     ("line", "said"),
     [
         (["predit"], "predit is not a verb of lightning-cv; did you mean predict?"),
-        (["xyz"], "xyz is not a verb of lightning-cv; allowed: compare, fit, predict, recipes, sweep, sync, test, validate"),
+        (
+            ["xyz"],
+            "xyz is not a verb of lightning-cv; allowed: compare, fit, predict, recipes, sweep, sync, test, validate",
+        ),
         (["fit", "nothing_like_it.yaml"], "nothing_like_it.yaml: no such file; see lightning-cv recipes"),
     ],
 )

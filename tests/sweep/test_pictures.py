@@ -107,7 +107,6 @@ def test_a_picture_has_the_size_of_its_figure_at_150_dots_per_inch(tmp_path):
     """8 by 4.2 inches are 1200 by 630 pixels."""
     draw(random_study(16), tmp_path)
     assert Image.open(tmp_path / "history.png").size == (1200, 630)
-    assert [(8 * 150), round(4.2 * 150)] == [1200, 630]
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
@@ -282,10 +281,10 @@ def test_random_trials_are_points_on_a_map_with_a_star_on_the_best():
 def test_the_map_under_a_trial_has_nearly_the_colour_of_its_score():
     """A single good trial far from three bad ones: the pixel under it is the brightest colour, under a bad one dark."""
     values = [
-        {LR: 10**-1.2, DECAY: 0.3},
-        {LR: 10**-3.8, DECAY: 1e-4},
-        {LR: 10**-3.7, DECAY: 1e-4},
-        {LR: 1e-3, DECAY: 3e-5},
+        {LR: 10**-1.2, DECAY: 1e-4},
+        {LR: 10**-3.7, DECAY: 0.1},
+        {LR: 10**-3.6, DECAY: 0.1},
+        {LR: 10**-3.7, DECAY: 0.01},
     ]
     trials = tuple(finished(n, v, 1.0 if n == 0 else 0.0) for n, v in enumerate(values))
     figure = draw_heatmap(StudyResults(make_sweep(LR_RANGE, DECAY_RANGE), trials))
@@ -298,7 +297,7 @@ def test_the_map_under_a_trial_has_nearly_the_colour_of_its_score():
 
     assert pixel(trials[0]) == pytest.approx([0.993, 0.906, 0.144], abs=0.02)  # viridis at 1
     assert pixel(trials[1]) == pytest.approx([0.267, 0.005, 0.329], abs=0.02)  # viridis at 0
-    assert pixels[side - 1, 0, 3] < 0.05  # nothing was tried there
+    assert pixels[side - 1, side - 1, 3] < 0.05  # nothing was tried there
 
 
 def test_the_two_most_important_numbers_span_the_map():

@@ -75,6 +75,16 @@ def test_no_line_is_wider_than_the_console_and_every_trial_is_there(width, make)
     assert "\x1b" not in text
 
 
+def test_titles_and_columns_fit_at_every_width():
+    """From 45 to 160 columns no line is too long, and each parameter's title stands there, in parts or whole."""
+    results = many_parameters()
+    for width in range(45, 161):
+        text = printed(results, width=width)
+        assert max(map(len, text.splitlines())) <= width
+        assert "batch_size" in text
+        assert "validations" in text
+
+
 def test_where_there_is_room_a_trial_is_one_line_with_all_that_it_has():
     """At 200 columns the cells of a line are those of the trial, in the order of the titles."""
     text = printed(mixed_study())
@@ -157,6 +167,8 @@ def at(value, parameter=LR_RANGE, number=9):
             "lower end of optimizer.lr (0.00014 of 0.0001 to 0.1): widen it, for example to log_uniform: [1e-05, 0.1]",
         ),
         (LR_RANGE, 1.5e-4, None),
+        (LR_RANGE, 0.066, None),
+        (LR_RANGE, 0.075, "upper end of optimizer.lr (0.075 of"),
         (LR_RANGE, 0.01, None),
         (Range(path=BATCH, low=10, high=30), 29.5, "uniform: [10, 40]"),
         (Range(path=BATCH, low=0, high=0.5), 0.0, None),

@@ -37,21 +37,7 @@ def draw_history(results: StudyResults) -> Figure | None:
     figure = new_figure(8, 0.8 + 3.4 * len(objectives))
     panels = figure.subplots(len(objectives), squeeze=False, sharex=True)[:, 0]
     for index, (axes, objective) in enumerate(zip(panels, objectives, strict=True)):
-        complete = _points(results.complete, index)
-        pruned = _points([trial for trial in results.trials if trial.state == "pruned"], index)
-        scale = score_scale([score for _, score in complete], objective.mode)
-        length = scale.high - scale.low
-        scale = scale.including([score for _, score in pruned if abs(score - scale.clip(score)) < _STRETCHED * length])
-        frame(axes)
-        scale.apply(axes)
-        _scatter(axes, complete, scale, color=BLUE, marker="o", label="complete")
-        _scatter(axes, pruned, scale, color=ORANGE, marker="X", label="pruned, at its end")
-        failed = [trial.number for trial in results.trials if trial.state == "failed"]
-        if failed:
-            axes.plot(failed, [0.012] * len(failed), transform=axes.get_xaxis_transform(), **_mark(RED, "x", "failed"))
-        numbers, best = _best_so_far(complete, objective.mode)
-        last = max(trial.number for trial in results.trials)
-        axes.step([*numbers, last], [*best, best[-1]], where="post", color=GREEN, linewidth=1.6, label="best so far")
+        _panel(axes, results, index)
         axes.set_ylabel(title(objective), parse_math=False)
     figure.align_ylabels(list(panels))
     panels[-1].set_xlabel("trial")
@@ -61,6 +47,25 @@ def draw_history(results: StudyResults) -> Figure | None:
         handles["beyond"] = Line2D([], [], **_mark(GREY, "^", "beyond the axis"))
     legend_below(figure, list(handles.values()))
     return figure
+
+
+def _panel(axes: Axes, results: StudyResults, objective: int) -> None:
+    mode = results.sweep.objectives[objective].mode
+    complete = _points(results.complete, objective)
+    pruned = _points([trial for trial in results.trials if trial.state == "pruned"], objective)
+    scale = score_scale([score for _, score in complete], mode)
+    length = scale.high - scale.low
+    scale = scale.including([score for _, score in pruned if abs(score - scale.clip(score)) < _STRETCHED * length])
+    frame(axes)
+    scale.apply(axes)
+    _scatter(axes, complete, scale, style=_mark(BLUE, "o", "complete"))
+    _scatter(axes, pruned, scale, style=_mark(ORANGE, "X", "pruned, at its end"))
+    failed = [trial.number for trial in results.trials if trial.state == "failed"]
+    if failed:
+        axes.plot(failed, [0.012] * len(failed), transform=axes.get_xaxis_transform(), **_mark(RED, "x", "failed"))
+    numbers, best = _best_so_far(complete, mode)
+    last = max(trial.number for trial in results.trials)
+    axes.step([*numbers, last], [*best, best[-1]], where="post", color=GREEN, linewidth=1.6, label="best so far")
 
 
 def _points(trials: Sequence[TrialResult], objective: int) -> _Points:
@@ -74,14 +79,14 @@ def _best_so_far(points: _Points, mode: Mode) -> tuple[list[int], list[float]]:
     return [number for number, _ in points], best
 
 
-def _scatter(axes: Axes, points: _Points, scale: ScoreScale, *, color: str, marker: str, label: str) -> None:
+def _scatter(axes: Axes, points: _Points, scale: ScoreScale, *, style: dict[str, Any]) -> None:
     """The points; those beyond the axis as arrows at its end."""
+    inside = [(number, score) for number, score in points if scale.holds(score)]
     lower = [(number, scale.low) for number, score in points if score < scale.low]
     upper = [(number, scale.high) for number, score in points if score > scale.high]
-    inside = [(number, score) for number, score in points if scale.holds(score)]
-    for chosen, sign, name in ((inside, marker, label), (lower, "v", _BEYOND), (upper, "^", _BEYOND)):
+    for chosen, changed in ((inside, {}), (lower, {"marker": "v"}), (upper, {"marker": "^"})):
         if chosen:
-            axes.plot(*zip(*chosen, strict=True), **_mark(color, sign, name))
+            axes.plot(*zip(*chosen, strict=True), **{**style, **changed, **({"label": _BEYOND} if changed else {})})
 
 
 def _mark(color: str, marker: str, label: str) -> dict[str, Any]:
