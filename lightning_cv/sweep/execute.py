@@ -145,9 +145,10 @@ class _Execution:
 
 
 def thread_limits(workers: int) -> dict[str, str]:
-    """Several trainings that each take all cores only wait for one another."""
+    """Several trainings that each take all cores only wait for one another: each gets its share at most."""
     share = max(1, (os.cpu_count() or 1) // workers)
-    return {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(share)}
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return {"OMP_NUM_THREADS": str(min(int(given), share) if given.isdecimal() and int(given) > 0 else share)}
 
 
 def modules_of(sweep: Sweep, allow_code: tuple[str, ...]) -> list[str]:
