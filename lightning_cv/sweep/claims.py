@@ -59,22 +59,30 @@ class Claims:
     def __init__(self, place: StudyPlace, owners: Owners) -> None:
         self._place = place
         self._owners = owners
+        self._held: set[int] = set()  # what threads of this process run
 
     @patient
     def take(self) -> Claim | None:
-        """The first trial whose process died, or else the first that waits; None: there is none now."""
-        while True:
-            study = self._place.load(pruner=make_pruner(self._place.sweep))
-            with self._lock():
-                frozen = self._next()
-                if frozen is None:
-                    return None
-                if waits := _waits(frozen):
-                    taken = study.ask()  # the waiting trial with the lowest number
-                    assert taken.number == frozen.number
-                self._set(frozen.number, OWNER, self._owners.me)
-            if waits or self.may_try_again(frozen.number, "the process that ran it died"):
-                return self._begin(study, frozen)
+        """The first trial that nobody runs any more, or else the first that waits; None: there is none now."""
+        number = -1
+        try:
+            while True:
+                study = self._place.load(pruner=make_pruner(self._place.sweep))
+                with self._lock():
+                    frozen = self._next()
+                    if frozen is None:
+                        return None
+                    number = frozen.number
+                    if waits := _waits(frozen):
+                        taken = study.ask()  # the waiting trial with the lowest number
+                        assert taken.number == number
+                    self._set(number, OWNER, self._owners.me)
+                    self._held.add(number)
+                if waits or self.may_try_again(number, "the process that ran it died"):
+                    return self._begin(study, frozen)
+        except BaseException:
+            self._held.discard(number)  # this process is its owner already, and yet nobody runs it
+            raise
 
     @patient
     def may_try_again(self, number: int, what_happened: str) -> bool:
@@ -108,6 +116,7 @@ class Claims:
                 self._set(number, ATTEMPT, (0, -1))
                 self._set(number, OWNER, "")
                 self._storage.set_trial_state_values(self._id(number), _state("waiting"))
+        self._held.discard(number)
 
     @patient
     def end(
@@ -121,14 +130,15 @@ class Claims:
     ) -> bool:
         """Write down how a trial ended; whether it was still this process's to end."""
         with self._lock():
-            if not self._is_mine(number):
-                return False
-            if reason:
-                self._set(number, REASON, reason)
-            if time_s is not None:
-                self._set(number, TIME_S, round(time_s, 3))
-            self._storage.set_trial_state_values(self._id(number), _state(state), scores)
-        return True
+            mine = self._is_mine(number)
+            if mine:
+                if reason:
+                    self._set(number, REASON, reason)
+                if time_s is not None:
+                    self._set(number, TIME_S, round(time_s, 3))
+                self._storage.set_trial_state_values(self._id(number), _state(state), scores)
+        self._held.discard(number)
+        return mine
 
     @patient
     def is_mine(self, number: int) -> bool:
@@ -156,9 +166,13 @@ class Claims:
     def _next(self) -> FrozenTrial | None:
         wanted = self._place.sweep.num_trials
         open_ones = [t for t in self._place.frozen() if t.number < wanted and not t.state.is_finished()]
-        orphans = [t for t in open_ones if not _waits(t) and self._owners.is_dead(t.user_attrs.get(OWNER, ""))]
+        orphans = [t for t in open_ones if not _waits(t) and self._is_orphan(t.number, t.user_attrs.get(OWNER, ""))]
         waiting = [t for t in open_ones if _waits(t)]
         return next(iter((*orphans, *waiting)), None)
+
+    def _is_orphan(self, number: int, owner: str) -> bool:
+        """Whether nobody runs a trial that runs: its process died, or a storage that failed just then let go of it."""
+        return number not in self._held if owner == self._owners.me else self._owners.is_dead(owner)
 
     def _begin(self, study: optuna.Study, frozen: FrozenTrial) -> Claim:
         import optuna

@@ -29,7 +29,7 @@ class Database(Storage):
 
     def __init__(self, given: str) -> None:
         import sqlalchemy
-        from optuna.storages import RDBStorage
+        from optuna.storages import RDBStorage, get_storage
 
         self._url = read_url(given)
         self.text = shown_url(given)
@@ -41,7 +41,8 @@ class Database(Storage):
                 self._url, pool_pre_ping=True, poolclass=sqlalchemy.NullPool
             )
             with self.lock("tables"):  # two that make the tables at once would both fail
-                self.optuna = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+                # With Optuna's cache, so that trials that have ended are read once.
+                self.optuna = get_storage(RDBStorage(url, engine_kwargs={"pool_pre_ping": True}))
         except sqlalchemy.exc.SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise UserError(f"storage {self.text}: cannot be used ({redact(reason)!s:.200})") from error
@@ -103,6 +104,8 @@ def read_url(given: str) -> URL:
             f"storage {shown_url(given)}: not the URL of a database; allowed: null (a journal file), "
             "postgresql://user@host/name, mysql://user@host/name, sqlite:///file"
         ) from error
+    if "@" in (url.host or ""):
+        raise UserError(f"storage {shown_url(given)}: its password holds an @; write it %40, and / %2F, : %3A, ? %3F")
     if kind not in _DRIVERS:
         raise UserError(f"storage {shown_url(given)}: {kind} is not allowed; allowed: {', '.join(_DRIVERS)}")
     module, extra = _DRIVERS[kind]

@@ -185,7 +185,7 @@ def _storage(said: Recipe, given: str | None) -> str | None:
     scheme, mark, rest = str(url).partition("://")
     if not isinstance(url, str) or not mark or scheme.partition("+")[0] not in (*_DATABASES, "sqlite"):
         allowed = "a database such as postgresql://user@host/name, mysql://user@host/name, sqlite:///file"
-        problem = f"{shown(redact(url))} given, needed: {allowed}"
+        problem = f"{shown(redact(shown_url(url) if isinstance(url, str) else url))} given, needed: {allowed}"
         raise UserError(f"--storage: {problem}") if given is not None else mistake(said, "storage", problem)
     return f"{_DATABASES.get(scheme, scheme)}://{rest}"
 

@@ -13,6 +13,8 @@ from lightning_cv.errors import UserError
 from lightning_cv.recipe.files import display_path
 from lightning_cv.sweep.storage import Storage
 
+_CHUNK = 1 << 20
+
 
 class Journal(Storage):
     """A file that is only ever appended to; several machines may share it on a network file system with locks."""
@@ -29,7 +31,7 @@ class Journal(Storage):
             self.optuna = JournalStorage(backend)
         except OSError as error:
             raise UserError(f"{self.text}: cannot be opened ({error.strerror})") from error
-        except (ValueError, KeyError) as error:
+        except (ValueError, LookupError, TypeError, AssertionError) as error:
             raise UserError(f"{self.text}: damaged; it is no journal of a study ({error!s:.80})") from error
 
     @contextmanager
@@ -66,8 +68,12 @@ class _AppendLock:
         """Wait for the others."""
         file = self._path.with_name(f".{self._path.name}.lock").open("a")
         fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            self._heal()
+        except BaseException:
+            file.close()  # else this process would wait for itself the next time
+            raise
         self._file = file
-        self._heal()
         return True
 
     def release(self) -> None:
@@ -78,12 +84,12 @@ class _AppendLock:
 
     def _heal(self) -> None:
         with self._path.open("rb+") as journal:
-            size = journal.seek(0, 2)
-            if size == 0:
-                return
-            journal.seek(size - 1)
-            if journal.read(1) == b"\n":
-                return
-            start = max(0, size - (1 << 20))
-            journal.seek(start)
-            journal.truncate(start + journal.read().rfind(b"\n") + 1)
+            size = end = journal.seek(0, 2)
+            kept = -1  # where the whole lines end
+            while end > 0 and kept < 0:
+                start = max(0, end - (_CHUNK if end < size else 1))  # most often the last byte is enough
+                journal.seek(start)
+                found = journal.read(end - start).rfind(b"\n")
+                kept, end = (start + found + 1 if found >= 0 else -1), start
+            if size > max(kept, 0):
+                journal.truncate(max(kept, 0))

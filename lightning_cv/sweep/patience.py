@@ -40,19 +40,25 @@ def patient(change: Callable[_P, _R]) -> Callable[_P, _R]:
     return trying
 
 
-def passes(error: BaseException | None) -> bool:
+def passes(error: BaseException) -> bool:
     """Whether the reason of an error may pass by itself: a connection, a disk."""
+    return _passing(error) is not None
+
+
+def _passing(error: BaseException | None) -> BaseException | None:
+    """The error that may pass, of those that led to this one."""
     import sqlalchemy.exc
 
     passing: tuple[type[Any], ...] = (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
     while error is not None:
         if isinstance(error, passing) or getattr(error, "connection_invalidated", False):
-            return True
+            return error
         error = error.__cause__
-    return False
+    return None
 
 
 def _first_line(error: BaseException) -> str:
     from lightning_cv.record.redact import redact
 
-    return f"{type(error).__name__}: {redact((str(error).splitlines() or [''])[0])!s:.120}"
+    reason = _passing(error) or error
+    return f"{type(reason).__name__}: {redact((str(reason).splitlines() or [''])[0])!s:.120}"

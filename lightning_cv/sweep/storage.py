@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from lightning_cv.record.redact import redact
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 JOURNAL = "study.journal"
+_SECRET = re.compile("password|passwd|pwd|secret|token", re.IGNORECASE)
 
 
 class Storage(ABC):
@@ -64,11 +67,33 @@ def open_storage(url: str | None, folder: Path) -> Storage:
 
 
 def shown_url(url: str) -> str:
-    """A URL with `***` in the place of its password, for people and files; user and host stay."""
+    """A URL with `***` in the place of its passwords, for people and files; user and host stay.
+
+    In doubt more is hidden: a password may hold anything, also what ends it or begins a query elsewhere.
+    """
     scheme, mark, rest = url.partition("://")
     if not mark:
-        return str(redact(url))
-    place, question, query = rest.partition("?")
-    who, at, where = place.rpartition("@")  # a password may hold anything, a slash or an @ too
-    user, colon, _ = who.partition(":")
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{where}" + str(redact(f"{question}{query}"))
+        _, at, place = url.rpartition("@")
+        return f"***@{place}" if at else _without_secrets(url)
+    found = re.match(r"(\[[^\]]*\]|[^:/]*)(:?)(.*)", rest, re.DOTALL)  # as SQLAlchemy tells user and password
+    assert found is not None
+    user, colon, behind = found.groups()
+    if not colon:
+        return f"{scheme}://{_without_secrets(rest)}"
+    _, at, place = behind.rpartition("@")
+    if at:
+        return f"{scheme}://{user}:***@{_without_secrets(place)}"
+    port = re.split("[/?]", behind, maxsplit=1)[0]  # or a password without a host
+    shown = port if port.isdecimal() or not port else "***"
+    return f"{scheme}://{_without_secrets(user)}:{shown}{_without_secrets(behind[len(port) :])}"
+
+
+def _without_secrets(text: str) -> str:
+    """Host, database and query of a URL, without the settings that are or hold a password."""
+    place, question, query = text.partition("?")
+    return str(redact(place + question + re.sub(r"([^&;=]+)=([^&;]*)", _hidden, query)))
+
+
+def _hidden(setting: re.Match[str]) -> str:
+    name, value = setting.groups()
+    return f"{name}=***" if _SECRET.search(name + unquote(value)) else setting[0]

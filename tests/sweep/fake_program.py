@@ -27,12 +27,18 @@ TWICE = "twice.txt"
 TOLD = "told.txt"  # there once SIGTERM came
 
 
-def value_of(lr: float, epochs: int = EPOCHS) -> float:
-    """What a training with this rate ends with: a chain of hashes, as a number in [0, 1)."""
-    digest = f"{lr!r}".encode()
+def curve_of(lr: float, epochs: int = EPOCHS) -> list[float]:
+    """What a training with this rate scores after each epoch: a chain of hashes, as numbers in [0, 1)."""
+    digest, scores = f"{lr!r}".encode(), []
     for _ in range(epochs):
         digest = _epoch(digest)
-    return _score(digest)
+        scores.append(_score(digest))
+    return scores
+
+
+def value_of(lr: float, epochs: int = EPOCHS) -> float:
+    """What it ends with."""
+    return curve_of(lr, epochs)[-1]
 
 
 def main(words: list[str]) -> int:
@@ -88,7 +94,7 @@ def _misbehave(recipe: dict, epoch: int, *, began: int) -> None:
     deed, _, number = str(recipe["trainer"].get("deed", "")).partition(" ")
     if (deed == "killed" and epoch == 2) or (deed == "dies" and epoch == began + 1):
         os.kill(os.getpid(), signal.SIGKILL)
-    if deed == "status" and epoch == 1:
+    if deed == "status" and epoch == (0 if number == "2" else 1):
         print("error: something before\nerror: the true reason", file=sys.stderr, flush=True)
         os._exit(int(number))
 

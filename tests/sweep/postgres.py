@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -36,7 +37,20 @@ class Postgres:
     @property
     def url(self) -> str:
         """With the password."""
-        return f"postgresql://postgres:Ticket%2FTo%40Ride@127.0.0.1:{self.port}/postgres"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """Of one of its databases."""
+        return f"postgresql://postgres:Ticket%2FTo%40Ride@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        import psycopg
+
+        name = f"d{secrets.token_hex(4)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url_of(name)
 
     def control(self, *words: str) -> None:
         """Run pg_ctl."""
@@ -86,7 +100,7 @@ def postgres() -> Iterator[Postgres]:
         with (data / "postgresql.conf").open("a") as settings:
             settings.write(
                 f"port = {port}\nlisten_addresses = '127.0.0.1'\nfsync = off\nunix_socket_directories = ''\n"
-                "max_connections = 60\nsynchronous_commit = off\nfull_page_writes = off\n"
+                "max_connections = 60\nfull_page_writes = off\n"
             )
         server = Postgres(programs, data, port, user)
         server.control("start")
