@@ -15,7 +15,6 @@ from PIL import Image
 
 from lightning_cv.record.wandb_file import read_records
 from lightning_cv.tracking import mode
-from lightning_cv.tracking import wandb as module
 from lightning_cv.tracking.study import main, record_study
 from lightning_cv.tracking.sync import send
 from lightning_cv.tracking.waiting import find_waiting
@@ -154,7 +153,6 @@ def test_a_study_that_was_recorded_offline_and_then_online_is_whole_there(tmp_pa
 
 def test_without_a_server_a_study_is_recorded_offline_with_one_line(tmp_path, log_in, monkeypatch):
     monkeypatch.setattr(mode, "ANSWER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(module, "ONLINE_WITHIN_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         log_in(f"http://127.0.0.1:{deaf.getsockname()[1]}")
         with pytest.warns(UserWarning, match="does not answer") as warned:
