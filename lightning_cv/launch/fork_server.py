@@ -64,6 +64,7 @@ def serve(answers: Any) -> int:
             if wake.fileno() in ready:
                 wake.recv(4096)
             for pid, status in _ended(running):
+                _signal_group(pid, signal.SIGKILL)  # what it left behind: another process of a training may hang
                 _say(answers, {"id": running.pop(pid), "status": status})
             if lessons.fileno() in ready:
                 _import_all(json.loads(lessons.recv(1 << 20)))

@@ -86,11 +86,17 @@ class Claims:
 
     @patient
     def may_try_again(self, number: int, what_happened: str) -> bool:
-        """Count a start that came to no end; after too many without progress the trial has failed."""
+        """Count a start that came to no end; after too many without progress the trial has failed.
+
+        Not where another process has taken the trial over meanwhile: then it is for that one to say.
+        """
         step = self._step_of(number)
-        count, reached = self._frozen(number).user_attrs.get(ATTEMPT, (0, -1))
-        count = 1 if step > reached else count + 1
-        self._set(number, ATTEMPT, (count, max(step, reached)))
+        with self._lock():
+            if not self._is_mine(number):
+                return False
+            count, reached = self._frozen(number).user_attrs.get(ATTEMPT, (0, -1))
+            count = 1 if step > reached else count + 1
+            self._set(number, ATTEMPT, (count, max(step, reached)))
         if count <= self._place.sweep.retries:
             return True
         self.end(number, "failed", reason=f"{what_happened}, {count} times at or before step {max(step, reached)}")

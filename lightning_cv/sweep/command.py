@@ -26,7 +26,7 @@ def command_words(
     recipe: Composed, folder: Path, name: str, *, allow_code: tuple[str, ...]
 ) -> tuple[list[str], str | None]:
     """The command that trains a trial in its folder, and the function to call for it in a fork, if that will do."""
-    words = ["fit", str(folder / RECIPE_FILE), "--run-dir", str(folder), "--name", name]
+    words = ["fit", str(folder / RECIPE_FILE), "--run-dir", str(folder), f"--name={name}"]
     for package in allow_code:
         words += ["--allow-code", package]
     if num_devices(recipe.values) > 1:
@@ -52,7 +52,7 @@ def num_devices(recipe: Mapping[str, Any]) -> int:
     devices = (recipe.get("trainer") or {}).get("devices", "auto")
     if isinstance(devices, str):
         parts = [part for part in devices.split(",") if part.strip()]
-        return len(parts) if len(parts) > 1 else int(devices) if devices.strip().isdecimal() else 1
+        return len(parts) if len(parts) > 1 else max(1, int(devices)) if devices.strip().isdecimal() else 1
     if isinstance(devices, list):
         return len(devices)
     return max(1, devices) if isinstance(devices, int) else 1

@@ -17,11 +17,11 @@ from lightning_cv.compare.settings import short_names, short_value
 from lightning_cv.compare.welch import LEVEL, t_quantile
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.space import Range, Space, Value
-from lightning_cv.sweep.results import StudyResults
+from lightning_cv.sweep.results import StudyResults, TrialResult
 from lightning_cv.sweep.spec import Named, Sweep
 
 SEED = "seed_everything"
-_LARGEST_SEED = 2**31 - 1
+_LARGEST_SEED = 2**32 - 1  # that Lightning takes
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Confirmed:
 
 
 def confirm_sweep(results: StudyResults, *, top: int, seeds: int, name: str | None = None) -> Sweep:
-    """The sweep that trains the `top` best trials anew, each with `seeds` seeds that differ from the search's.
+    """The sweep that trains the `top` best settings anew, each with `seeds` seeds that differ from the search's.
 
-    Seeds vary slowest, so that more of them only add trials at the end.
+    Trials of one setting are taken as one. Seeds vary slowest, so that more of them only add trials at the end.
 
     Raises:
         UserError: no complete trial, several objectives, or a sweep that searched the seed.
@@ -70,12 +70,13 @@ def confirm_sweep(results: StudyResults, *, top: int, seeds: int, name: str | No
         raise UserError(f"confirm: {sweep.name} has {len(sweep.objectives)} objectives; it ranks trials by one only")
     if SEED in sweep.space.paths or sweep.listed:
         raise UserError(f"confirm: {sweep.name} varies {SEED} itself; give the study of a search")
-    best = results.ranked()[:top]
+    best = list(_best_of_each(results).values())[:top]
     if not best:
         raise UserError(f"confirm: {sweep.name} has no complete trial yet")
     own = sweep.composed.values.get(SEED, 0)
     first = own + 1 if isinstance(own, int) and not isinstance(own, bool) else 1
-    listed = [{**trial.values, SEED: first + number} for number in range(seeds) for trial in best]
+    fresh = [(first + number) % (_LARGEST_SEED + 1) for number in range(seeds)]
+    listed = [{**trial.values, SEED: seed} for seed in fresh for trial in best]
     seed = Range(path=SEED, low=0, high=_LARGEST_SEED, integer=True)
     return dataclasses.replace(
         sweep,
@@ -91,20 +92,16 @@ def confirm_sweep(results: StudyResults, *, top: int, seeds: int, name: str | No
 
 def confirmed(results: StudyResults, searched: StudyResults) -> list[Confirmed]:
     """What a confirming study found, setting by setting, the best mean first."""
-    groups: dict[tuple[tuple[str, Value], ...], list[float]] = {}
-    open_ones: dict[tuple[tuple[str, Value], ...], int] = {}
+    groups: dict[str, tuple[Mapping[str, Value], list[TrialResult]]] = {}
     for trial, values in zip(results.trials, results.sweep.listed, strict=False):  # there may have been more seeds
-        key = tuple((path, value) for path, value in values.items() if path != SEED)
-        scores = groups.setdefault(key, [])
-        open_ones.setdefault(key, 0)
-        if trial.state == "complete" and trial.scores and math.isfinite(trial.scores[0]):
-            scores.append(trial.scores[0])
-        else:
-            open_ones[key] += 1
-    found = {tuple(trial.values.items()): trial.scores[0] for trial in searched.complete if trial.scores}
-    rows = [
-        Confirmed(dict(key), found.get(key, math.nan), tuple(scores), open_ones[key]) for key, scores in groups.items()
-    ]
+        setting = {path: value for path, value in values.items() if path != SEED}
+        groups.setdefault(_key(setting), (setting, []))[1].append(trial)
+    numbers = {trial.number for trial in results.complete}
+    found = {key: trial.scores[0] for key, trial in _best_of_each(searched).items() if trial.scores}
+    rows = []
+    for key, (values, trials) in groups.items():
+        scores = tuple(trial.scores[0] for trial in trials if trial.scores and trial.number in numbers)
+        rows.append(Confirmed(values, found.get(key, math.nan), scores, num_open=len(trials) - len(scores)))
     sign = -1 if results.sweep.objectives[0].mode == "max" else 1
     return sorted(rows, key=lambda row: math.inf if math.isnan(row.mean) else sign * row.mean)
 
@@ -126,6 +123,19 @@ def print_confirmed(console: Console, rows: Sequence[Confirmed], sweep: Sweep) -
     console.print(table)
     if missing := sum(row.num_open for row in rows):
         console.print(Text(f"{missing} trainings have no score yet, or failed", style="yellow"))
+
+
+def _best_of_each(results: StudyResults) -> dict[str, TrialResult]:
+    """The best complete trial of each setting, the best setting first."""
+    best: dict[str, TrialResult] = {}
+    for trial in results.ranked():
+        best.setdefault(_key(trial.values), trial)
+    return best
+
+
+def _key(values: Mapping[str, Value]) -> str:
+    """The same text for the same setting; unlike their values, those of True and 1 differ."""
+    return repr(sorted(values.items()))
 
 
 def _is_flattered(row: Confirmed, sweep: Sweep) -> bool:

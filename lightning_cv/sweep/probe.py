@@ -81,7 +81,7 @@ def _train(
 
     warm = programs.start(command(["lightning-cv", "--version"], "lightning_cv.cli.main:main"))
     warm.wait(_PATIENCE_S)
-    follower, started_s, first_s = Follower(folder), time.monotonic(), 0.0
+    follower, started_s, first_s, told_s = Follower(folder), time.monotonic(), 0.0, 0.0
     program = programs.start(command(*command_words(recipe, folder, sweep.name, allow_code=allow_code)))
     while not program.wait(_LOOK_EVERY_S):
         follower.read()
@@ -89,11 +89,14 @@ def _train(
         if not first_s and read_live_note(folder) is not None:
             first_s = now_s
         long_enough = follower.step >= _STEPS and first_s and now_s - first_s > _SECONDS
-        if long_enough or now_s - started_s > _PATIENCE_S:
-            program.send(signal.SIGTERM)
+        if not told_s and (long_enough or now_s - started_s > _PATIENCE_S):
+            told_s = now_s
+            program.send(signal.SIGTERM)  # once: a second one may meet a program that has let go of its handler
+        if told_s and now_s - told_s > _PATIENCE_S:
+            program.send(signal.SIGKILL, group=True)
     whole_s = time.monotonic() - started_s
     follower.read()
-    if program.status not in (DONE, PREEMPTED):
+    if program.status not in (DONE, PREEMPTED) and not told_s:
         raise UserError(f"trial 0 cannot train: {last_words(log, program.status or 0)}")
     live = read_live_note(folder)
     if live is None or follower.step == 0:

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from lightning_cv.record.redact import redact
 
@@ -96,4 +95,4 @@ def _without_secrets(text: str) -> str:
 
 def _hidden(setting: re.Match[str]) -> str:
     name, value = setting.groups()
-    return f"{name}=***" if _SECRET.search(name + unquote(value)) else setting[0]
+    return f"{name}=***" if _SECRET.search(name + value) else setting[0]

@@ -79,8 +79,8 @@ class TrialRun:
         self._write_files("running")
         while True:
             follower, status = self._attempt()
-            if self._why == "lost":
-                return
+            if self._why == "lost" or not self.claims.is_mine(self.claim.number):
+                return  # its files are those of whoever has it now
             if self._why == "stopped" and status != DONE:
                 self.claims.give_back(self.claim.number)
                 self.tell("interrupted")
@@ -88,6 +88,7 @@ class TrialRun:
             if not self._why and (status in (LOST, PREEMPTED) or status < 0):
                 if self.claims.may_try_again(self.claim.number, _killed(status)):
                     self.tell(f"{_killed(status)}; it goes on from its snapshot")
+                    end_leftover(self.claim.folder, self.stop)
                     continue
                 self._write_files("failed", _killed(status))
                 self.tell("failed")
@@ -124,8 +125,8 @@ class TrialRun:
             if asked_s and now_s - asked_s > END_WITHIN_S:
                 program.send(signal.SIGKILL, group=True)
         assert program.status is not None
-        if program.status == LOST:
-            _await_end(program, mark)
+        if program.status == LOST and program.pid is not None:
+            _await_end(program, mark or process_mark(program.pid))
         self._report(follower)
         if not checked_live:
             self._check_live()
@@ -226,8 +227,9 @@ def _killed(status: int) -> str:
 def _await_end(program: Program, mark: str) -> None:
     """Its server died, and told it to end: wait until it has, so that it is not run twice."""
     give_up_s = time.monotonic() + END_WITHIN_S
-    while mark and is_alive(mark):
-        if time.monotonic() > give_up_s and program.pid is not None:
+    while is_alive(mark):
+        if time.monotonic() > give_up_s:
+            assert program.pid is not None
             try:
                 os.killpg(program.pid, signal.SIGKILL)
             except OSError:

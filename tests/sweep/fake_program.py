@@ -24,6 +24,7 @@ from lightning_cv.record.progress import ProgressFile
 EPOCHS = 6
 ROUNDS = 30_000  # of the hash an epoch: some milliseconds
 TWICE = "twice.txt"
+LEFT = "left.txt"  # in the working folder: the process that a trial left behind
 TOLD = "told.txt"  # there once SIGTERM came
 
 
@@ -90,10 +91,15 @@ def _train(recipe: dict, folder: Path, lr: float, stopped: list[int]) -> int:
 
 
 def _misbehave(recipe: dict, epoch: int, *, began: int) -> None:
-    """What the recipe's name for it says: die, at one place or one epoch after each start, or end with an error."""
+    """What the recipe's name for it says: die, here or one epoch after each start, end with an error, leave a child."""
     deed, _, number = str(recipe["trainer"].get("deed", "")).partition(" ")
     if (deed == "killed" and epoch == 2) or (deed == "dies" and epoch == began + 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "leaves" and epoch == began and os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        Path(LEFT).write_text(str(os.getpid()))
+        while True:
+            signal.pause()
     if deed == "status" and epoch == (0 if number == "2" else 1):
         print("error: something before\nerror: the true reason", file=sys.stderr, flush=True)
         os._exit(int(number))

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,9 +82,19 @@ def server_user() -> str | None:
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """A server for the tests of a module, without fsync."""
+    with running() as server:
+        if server is None:
+            pytest.skip("PostgreSQL is not installed (initdb, pg_ctl and, for root, the user postgres)")
+        yield server
+
+
+@contextmanager
+def running() -> Iterator[Postgres | None]:
+    """A server as long as the context lasts; None where its programs are missing."""
     programs, user = find_programs(), server_user()
     if programs is None or user is None:
-        pytest.skip("PostgreSQL is not installed (initdb, pg_ctl and, for root, the user postgres)")
+        yield None
+        return
     with tempfile.TemporaryDirectory(prefix="pg-") as name, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -59,16 +59,17 @@ def pass_time(clock: SimpleNamespace, time_s: float, *beating: Owners) -> None:
 
 def test_a_trial_of_another_machine_is_taken_over_only_after_its_silence(storage, clock):
     """As long as the other gives signs of life it keeps the trial, however long that takes."""
-    place = place_of(write_sweep("silent", trials=3), storage=storage)
+    place = place_of(write_sweep("silent", trials=4), storage=storage)
     others, theirs = claims_of(place, FOREIGN)
     mine, ours = claims_of(place)
     lost = theirs.take()
     assert lost is not None
     assert (lost.number, owner_of(place, 0)) == (0, FOREIGN)
-    pass_time(clock, 10 * SILENT_S, others, mine)
     assert ours.take().number == 1
-    pass_time(clock, SILENT_S - BEAT_EVERY_S, mine)
+    pass_time(clock, 10 * SILENT_S, others, mine)
     assert ours.take().number == 2
+    pass_time(clock, SILENT_S - BEAT_EVERY_S, mine)
+    assert ours.take().number == 3
     pass_time(clock, 2 * BEAT_EVERY_S, mine)
     found = ours.take()
     assert found is not None
@@ -151,9 +152,11 @@ def test_processes_that_take_trials_at_once_never_take_the_same(storage):
         os.close(write)
         claims = claims_of(place_of(path, storage=storage))[1]
         taken = []
-        while claim := claims.take():
-            taken.append(claim.number)
-        Path(f"taken-{os.getpid()}.txt").write_text(" ".join(map(str, taken)))
+        try:
+            while claim := claims.take():
+                taken.append(claim.number)
+        finally:
+            Path(f"taken-{os.getpid()}.txt").write_text(" ".join(map(str, taken)))
         os.read(read, 1)  # alive until all have taken: what it has is nobody else's
 
     takers = [fork(take_all) for _ in range(4)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,14 +14,16 @@ import torch
 import yaml
 
 from lightning_cv.cli.main import main
+from lightning_cv.launch.alive import process_mark
 from lightning_cv.record.manifest import newest_valid
 from lightning_cv.record.progress import read_progress
-from lightning_cv.record.trial import read_live_note
+from lightning_cv.record.trial import read_live_note, read_trial_note
+from lightning_cv.record.wandb_file import read_records
 from lightning_cv.sweep.results import StudyResults, TrialResult
 from lightning_cv.sweep.session import find_study
 from tests.processes import fork
 from tests.sweep.searches import ROOT
-from tests.sweep.watching import end_of
+from tests.sweep.watching import all_gone, children_of, end_of, lines, until
 from tests.sweep.watching import no_leftovers as no_leftovers
 
 pytestmark = pytest.mark.slow
@@ -147,3 +151,125 @@ def test_the_sampled_values_are_those_that_trained(searched):
         assert {group["weight_decay"] for group in groups} == {0.0, trial.values[DECAY]}
         recipe = yaml.safe_load((folder_of(trial) / "recipe.yaml").read_text())
         assert recipe["model"]["init_args"]["optimizer"]["init_args"]["lr"] == trial.values[LR]
+
+
+def test_a_trial_is_a_run_of_the_studys_group_in_wandb_and_the_study_is_one_run(searched):
+    """Read from the files that W&B would send, with W&B's own reader."""
+    for trial in searched.trials:
+        [file] = folder_of(trial).glob("wandb/offline-run-*/run-*.wandb")
+        records = read_records(file)
+        who = next(record["run"] for record in records if record.get("type") == "run")
+        assert (who["run_id"], who["run_group"], who["job_type"]) == (folder_of(trial).name, "grid", "trial")
+        config = next(record["config"]["update"] for record in records if record.get("type") == "config")
+        assert config["trial"] == {"study": "grid", "number": trial.number}
+    files = list(Path("runs/grid").rglob("*.wandb"))
+    assert len(files) == 5
+    [study] = [file for file in files if ".study" in file.parts]
+    who = next(record["run"] for record in read_records(study) if record.get("type") == "run")
+    assert (who["run_group"], who["job_type"]) == ("grid", "sweep")
+
+
+def test_a_hopeless_rate_is_pruned_at_a_reported_epoch_and_the_study_goes_on(tmp_path):
+    """Row 134. Oracle: the median of the two others at that validation."""
+    space = f"  {LR}: {{choice: [0.003, 0.004, 1.0e-7]}}\n"
+    more = "sampler: grid\npruner: {name: median, n_startup_trials: 2}\n"
+    path = write_sweep("pruned", epochs=30, space=space, more=more)
+    command("sweep", path, "--trials", "2")
+    first = results_of("pruned").trials
+    assert [trial.state for trial in first] == ["complete", "complete"]
+    command("sweep", "runs/pruned", "--trials", "3")
+    trials = results_of("pruned").trials
+    assert trials[:2] == first
+    pruned = trials[2]
+    assert (pruned.state, pruned.reason) == ("pruned", "median pruner, after validation 1")
+    assert pruned.reported[1] > (first[0].reported[1] + first[1].reported[1]) / 2
+    losses = [event["metrics"]["val/loss"] for event in validations(folder_of(pruned))]
+    assert 1 <= len(losses) < 30
+    assert pruned.scores == (losses[0],)
+    note = read_trial_note(folder_of(pruned))
+    assert note is not None
+    assert (note.state, note.reason) == (pruned.state, pruned.reason)
+
+
+def test_a_trial_that_is_killed_goes_on_from_its_snapshot_to_the_same_end(tmp_path):
+    """Two objectives; oracles: the undisturbed training of its recipe, and the size of a perceptron in closed form."""
+    path = write_sweep("killed", epochs=12, space=f"  {HIDDEN}: {{choice: [[16], [32]]}}\n", more="sampler: grid\n")
+    both = "[{metric: val/loss, mode: min}, {metric: run/parameters, mode: min}]"
+    Path(path).write_text(Path(path).read_text().replace("{metric: val/loss, mode: min}", both, 1))
+    parent = begin("sweep", path, wandb="offline")
+    until(
+        lambda: sum('"validation"' in line for file in Path("runs").rglob("progress.jsonl") for line in lines(file)) > 3
+    )
+    [server] = children_of(parent)
+    [trial] = children_of(server)
+    os.kill(trial, signal.SIGKILL)
+    assert end_of(parent) == 0, Path("output.txt").read_text()
+    trials = results_of("killed").trials
+    assert [trial.state for trial in trials] == ["complete", "complete"]
+    for trial, hidden in zip(trials, (16, 32), strict=True):
+        folder = folder_of(trial)
+        assert trial.scores == (
+            min(event["metrics"]["val/loss"] for event in validations(folder)),
+            64 * hidden + hidden + hidden * 10 + 10,
+        )
+        kinds = [json.loads(line)["event"] for line in lines(folder / "progress.jsonl")]
+        assert kinds.count("resume") == (hidden == 16)
+        assert kinds[-1] == "end"
+        files = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+        assert len(files) == 1 + (hidden == 16)
+        assert {file.name for file in files} == {f"run-{folder.name}.wandb"}
+    assert_repeats(folder_of(trials[0]))
+
+
+def test_a_part_that_ignores_its_rate_fails_the_trial(tmp_path):
+    """The recipe holds the sampled value, the optimizer another one: the score would be of that."""
+    path = write_sweep("deaf", epochs=2, space=f"  {LR}: {{log_uniform: [0.001, 0.01]}}\n", more="trials: 2\n")
+    optimizer = "  model.init_args.optimizer: {class_path: tests.sweep.deaf.DeafSgd, init_args: {lr: 0.1}}\n"
+    Path(path).write_text(Path(path).read_text().replace("fixed:\n", f"fixed:\n{optimizer}"))
+    command("sweep", path, "--allow-code", "tests", "--workers", "2")
+    for trial in results_of("deaf").trials:
+        assert trial.state == "failed"
+        told = f"sampled values never reached training: {LR}: sampled {trial.values[LR]!r}, live 0.25"
+        assert trial.reason == told
+
+
+def test_a_trial_on_two_devices_is_one_run_and_both_processes_end_when_it_is_pruned(tmp_path):
+    """Two processes that Lightning starts by running the command again: they draw nothing themselves."""
+    space = f"  {LR}: {{choice: [0.003, 1.0e-7]}}\n"
+    more = "sampler: grid\npruner: {name: median, n_startup_trials: 1}\n"
+    path = write_sweep("ddp", epochs=20, space=space, trainer="devices: 2, strategy: ddp", more=more)
+    parent = begin("sweep", path, wandb="offline")
+    marks: set[str] = set()
+
+    def watch(number: int) -> list[str]:
+        found = [process_mark(pid) for pid in processes_of(f"trial-{number:03d}-")]
+        marks.update(mark for mark in found if not mark.endswith("/0"))  # that one has just ended
+        return found
+
+    until(lambda: len(watch(0)) == 2)
+    until(lambda: len(watch(1)) == 2)
+    until(lambda: (watch(1), results_of("ddp").trials[1].state)[1] == "pruned")
+    assert len(marks) == 4
+    until(lambda: all_gone(sorted(marks)), polls=300)
+    assert end_of(parent) == 0, Path("output.txt").read_text()
+    trials = results_of("ddp").trials
+    assert [(trial.state, trial.values[LR]) for trial in trials] == [("complete", 0.003), ("pruned", 1e-7)]
+    for trial in trials:
+        live = read_live_note(folder_of(trial))
+        assert live is not None
+        assert dict(live.values) == dict(trial.values)
+        assert len(list(folder_of(trial).rglob("*.wandb"))) == 1
+    assert len(list(Path("runs/ddp").glob("trial-*"))) == 2
+
+
+def processes_of(name: str) -> list[int]:
+    """The processes whose command line names the folder of this trial."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(os.fsencode(f"runs/ddp/{name}") in word for word in words) and b"--run-dir" in words:
+            found.append(int(path.parent.name))
+    return found
