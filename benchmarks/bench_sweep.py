@@ -24,12 +24,12 @@ from unittest.mock import patch
 from rich.console import Console
 
 from benchmarks.report import interleaved, median_ratio, print_table
-from lightning_cv.sweep.board import Board
-from lightning_cv.sweep.command import command_words
-from lightning_cv.sweep.execute import Workers, execute
-from lightning_cv.sweep.file import read_sweep
-from lightning_cv.sweep.session import begin_study
-from lightning_cv.sweep.study import StudyPlace
+from lightning_cv.sweep.definition.file import read_sweep
+from lightning_cv.sweep.engine.board import Board
+from lightning_cv.sweep.engine.command import command_words
+from lightning_cv.sweep.engine.execute import Workers, execute
+from lightning_cv.sweep.engine.session import begin_study
+from lightning_cv.sweep.engine.study import StudyPlace
 from tests.sweep.postgres import Postgres, running
 
 ROUNDS = 3
@@ -79,7 +79,7 @@ class Way:
             place = _begin(Path(name), self.trials, self.storage)
             began_s = time.time()
             if self.fresh:
-                with _starting(_fresh_words), patch("lightning_cv.sweep.execute.modules_of", lambda *_: []):
+                with _starting(_fresh_words), patch("lightning_cv.sweep.engine.execute.modules_of", lambda *_: []):
                     _run(place, WORKERS)
             else:
                 _run(place, WORKERS)
@@ -113,7 +113,7 @@ def _run(place: StudyPlace, workers: int) -> None:
 
 def _starting(words: Any) -> Any:
     """A context in which trials are started by other words."""
-    return patch("lightning_cv.sweep.trial.command_words", words)
+    return patch("lightning_cv.sweep.engine.trial.command_words", words)
 
 
 def _fresh_words(*trial: Any, allow_code: tuple[str, ...]) -> tuple[list[str], None]:

@@ -18,9 +18,9 @@ def search(options: argparse.Namespace) -> int:
     """Run a sweep until all its trials have an end."""
     from rich.console import Console
 
-    from lightning_cv.sweep.dry_run import print_plan
-    from lightning_cv.sweep.file import read_sweep
-    from lightning_cv.sweep.session import begin_study, is_study, sweep_of_study
+    from lightning_cv.sweep.definition.file import read_sweep
+    from lightning_cv.sweep.engine.dry_run import print_plan
+    from lightning_cv.sweep.engine.session import begin_study, is_study, sweep_of_study
 
     given = Path(options.sweep)
     if is_study(given):
@@ -33,7 +33,7 @@ def search(options: argparse.Namespace) -> int:
         sweep = read_sweep(path, name=options.name, trials=options.trials, storage=options.storage)
         runs_dir = options.runs_dir
     if options.export_wandb:
-        from lightning_cv.sweep.wandb_sweep import wandb_sweep
+        from lightning_cv.sweep.definition.wandb_sweep import wandb_sweep
 
         return _write(options.export_wandb, _yaml(wandb_sweep(sweep)), option="--export-wandb")
     if options.dry_run:
@@ -58,9 +58,9 @@ def report(options: argparse.Namespace) -> int:
     """Print and draw what a study found so far."""
     from rich.console import Console
 
-    from lightning_cv.sweep.pictures import draw
-    from lightning_cv.sweep.report import print_results, to_csv, to_json
-    from lightning_cv.sweep.session import find_study
+    from lightning_cv.sweep.engine.session import find_study
+    from lightning_cv.sweep.report.pictures import draw
+    from lightning_cv.sweep.report.printed import print_results, to_csv, to_json
 
     if options.csv == "-" and options.json == "-":
         raise UserError("--csv and --json would both write to the terminal; give one of them a file")
@@ -80,8 +80,8 @@ def confirm(options: argparse.Namespace) -> int:
     """Train the best trials over fresh seeds, and print what they are worth."""
     from rich.console import Console
 
-    from lightning_cv.sweep.confirm import confirm_sweep, confirmed, print_confirmed
-    from lightning_cv.sweep.session import begin_study, find_study
+    from lightning_cv.sweep.engine.session import begin_study, find_study
+    from lightning_cv.sweep.report.confirm import confirm_sweep, confirmed, print_confirmed
 
     searched = find_study(options.study, options.runs_dir, storage=options.storage)
     sweep = confirm_sweep(searched.results(), top=options.top, seeds=options.seeds, name=options.name)
@@ -95,8 +95,9 @@ def confirm(options: argparse.Namespace) -> int:
 
 def write_refined(options: argparse.Namespace) -> int:
     """Write the next, narrower sweep."""
-    from lightning_cv.sweep.refine import as_yaml, refine
-    from lightning_cv.sweep.session import BASE_FILE, find_study
+    from lightning_cv.sweep.definition.yaml_text import as_yaml
+    from lightning_cv.sweep.engine.session import BASE_FILE, find_study
+    from lightning_cv.sweep.report.refine import refine
 
     place = find_study(options.study, options.runs_dir, storage=options.storage)
     target = options.file or Path(f"{place.sweep.name}-refined.yaml")
@@ -115,8 +116,8 @@ def write_refined(options: argparse.Namespace) -> int:
 
 def write_best(options: argparse.Namespace) -> int:
     """Write the recipe of the best trial."""
-    from lightning_cv.sweep.session import find_study
-    from lightning_cv.sweep.winner import winner
+    from lightning_cv.sweep.engine.session import find_study
+    from lightning_cv.sweep.report.winner import winner
 
     place = find_study(options.study, options.runs_dir, storage=options.storage)
     target = options.file or Path(f"{place.sweep.name}-best.yaml")
@@ -139,9 +140,9 @@ def _run(place: object, options: argparse.Namespace, again: str) -> None:
     """Run what is left of a study; a signal says how to go on."""
     from rich.console import Console
 
-    from lightning_cv.sweep.board import Board
-    from lightning_cv.sweep.execute import Workers, execute
-    from lightning_cv.sweep.study import StudyPlace
+    from lightning_cv.sweep.engine.board import Board
+    from lightning_cv.sweep.engine.execute import Workers, execute
+    from lightning_cv.sweep.engine.study import StudyPlace
 
     assert isinstance(place, StudyPlace)
     workers = Workers(number=options.workers, allow_code=tuple(options.allow_code))
@@ -157,8 +158,8 @@ def _conclude(place: object) -> None:
     """Table, files, pictures and W&B's record of a study whose trials have all come to an end."""
     from rich.console import Console
 
-    from lightning_cv.sweep.conclude import conclude
-    from lightning_cv.sweep.study import StudyPlace
+    from lightning_cv.sweep.engine.study import StudyPlace
+    from lightning_cv.sweep.report.conclude import conclude
 
     assert isinstance(place, StudyPlace)
     conclude(place, Console(highlight=False))

@@ -14,8 +14,8 @@ import yaml
 from lightning_cv.cli.main import main
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
-from lightning_cv.sweep import execute as execute_module
-from lightning_cv.sweep import trial as trial_module
+from lightning_cv.sweep.engine import execute as execute_module
+from lightning_cv.sweep.engine import trial as trial_module
 from tests.sweep.fake_program import value_of
 from tests.sweep.searches import LR, ROOT, fake_words, write_sweep
 

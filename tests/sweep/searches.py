@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightning_cv.sweep import execute as execute_module
-from lightning_cv.sweep import trial as trial_module
-from lightning_cv.sweep.board import Board
-from lightning_cv.sweep.execute import Workers, execute
-from lightning_cv.sweep.file import read_sweep
-from lightning_cv.sweep.session import begin_study
-from lightning_cv.sweep.study import StudyPlace
+from lightning_cv.sweep.definition.file import read_sweep
+from lightning_cv.sweep.engine import execute as execute_module
+from lightning_cv.sweep.engine import trial as trial_module
+from lightning_cv.sweep.engine.board import Board
+from lightning_cv.sweep.engine.execute import Workers, execute
+from lightning_cv.sweep.engine.session import begin_study
+from lightning_cv.sweep.engine.study import StudyPlace
 from tests.sweep.fake_program import EPOCHS
 
 ROOT = Path(__file__).parents[2]

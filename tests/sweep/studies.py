@@ -8,8 +8,8 @@ import numpy as np
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
 from lightning_cv.recipe.space import Choice, Condition, Range, Space
-from lightning_cv.sweep.results import StudyResults, TrialResult
-from lightning_cv.sweep.spec import Named, Objective, Sweep
+from lightning_cv.sweep.definition.spec import Named, Objective, Sweep
+from lightning_cv.sweep.engine.results import StudyResults, TrialResult
 
 OPTIMIZER = "model.init_args.optimizer.init_args"
 LR = f"{OPTIMIZER}.lr"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lightning_cv.launch.alive import is_alive, process_mark
-from lightning_cv.sweep.study import StudyPlace
+from lightning_cv.sweep.engine.study import StudyPlace
 from tests.processes import status_of
 
 POLLS, POLL_S = 10_000, 0.02

@@ -7,8 +7,8 @@ import optuna
 
 from lightning_cv.recipe.compose import Composed
 from lightning_cv.recipe.space import Parameter, Space, Value
-from lightning_cv.sweep.samplers import make_sampler, suggest
-from lightning_cv.sweep.spec import Named, Objective, Sweep
+from lightning_cv.sweep.definition.samplers import make_sampler, suggest
+from lightning_cv.sweep.definition.spec import Named, Objective, Sweep
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

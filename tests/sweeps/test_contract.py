@@ -16,10 +16,10 @@ from lightning_cv.recipe.files import read_recipe
 from lightning_cv.recipe.imports import allowed_roots, check_imports
 from lightning_cv.recipe.paths import get_at
 from lightning_cv.recipe.shipped import find, find_sweep, shipped, shipped_sweeps
-from lightning_cv.sweep.file import plain_sweep, read_sweep, trial_recipe
-from lightning_cv.sweep.pruners import make_pruner
-from lightning_cv.sweep.wandb_sweep import wandb_sweep
-from tests.sweep.test_wandb_sweep import check_schema
+from lightning_cv.sweep.definition.file import plain_sweep, read_sweep, trial_recipe
+from lightning_cv.sweep.definition.pruners import make_pruner
+from lightning_cv.sweep.definition.wandb_sweep import wandb_sweep
+from tests.sweep.definition.test_wandb_sweep import check_schema
 from tests.sweep.written import begin, make_study
 
 SWEEPS = {sweep.name: sweep for sweep in shipped_sweeps()}

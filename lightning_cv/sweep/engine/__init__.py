@@ -1,0 +1,1 @@
+"""What gets trials trained: the study, its claims, and the programs that run."""

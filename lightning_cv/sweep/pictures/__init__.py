@@ -1,5 +1,0 @@
-"""How does a study look? Pictures of its trials; matplotlib is loaded where one is drawn."""
-
-from lightning_cv.sweep.pictures.write import draw
-
-__all__ = ["draw"]

@@ -1,0 +1,1 @@
+"""What is told of a study: tables, pictures, the next sweep, and the winner."""

@@ -1,0 +1,1 @@
+"""Where a study lies, and which process owns which of its trials."""
