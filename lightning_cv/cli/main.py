@@ -22,6 +22,7 @@ VERBS = {
     "compare": ("lightning_cv.cli.compare", "set runs side by side: settings, scores, costs, curves"),
     "sweep": ("lightning_cv.cli.sweep", "search hyperparameters over a recipe, and go on from what was found"),
     "sync": ("lightning_cv.cli.sync", "send runs that were recorded offline to W&B"),
+    "doctor": ("lightning_cv.cli.doctor", "look at this machine: what is wrong, and how to mend it"),
     "recipes": ("lightning_cv.cli.recipes", "list the shipped recipes, show one, copy one"),
 }
 
@@ -92,7 +93,8 @@ usage: lightning-cv VERB [...]
 lightning-cv VERB --help tells more; --version; --traceback shows where an error arose.
 
 exit status: 0 done, 2 mistake in the recipe or command, 3 data missing or damaged, 4 the loss diverged,
-5 memory or disk ran out, 70 a bug, 75 stopped by a signal with a snapshot (the same run can go on)
+5 memory or disk ran out or doctor found something broken, 70 a bug,
+75 stopped by a signal with a snapshot (the same run can go on)
 
 examples:
   lightning-cv fit digits_resnet
