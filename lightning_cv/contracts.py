@@ -23,12 +23,14 @@ __all__ = [
     "IMAGE",
     "INDEX",
     "LABEL",
+    "SHARE",
     "Batch",
     "DataInfo",
     "Gallery",
     "LogsPictures",
     "PublishesInfo",
     "Scored",
+    "SharesBatches",
     "Showing",
     "ShowsPictures",
     "Stage",
@@ -41,6 +43,7 @@ __all__ = [
 IMAGE = "image"  # (B, C, H, W) float32, normalized, when it reaches the task
 LABEL = "label"  # (B,) int64 class index; (B, C) float32 in [0, 1] for soft or multilabel targets
 INDEX = "index"  # (B,) int64 position of each sample in its split: names samples, seeds augmentation
+SHARE = "share"  # () float32, only where devices share a training batch unevenly: this one's part, 1 for an even one
 
 Batch = dict[str, "Tensor"]
 
@@ -110,6 +113,16 @@ class PublishesInfo(Protocol):
 
     def sample_name(self, stage: Stage, index: int) -> str:
         """The name of a sample for messages: its path where it is a file, else `<data set> <split> #<index>`."""
+        ...
+
+
+@runtime_checkable
+class SharesBatches(Protocol):
+    """A data module whose batches are shared by the devices, so that their number changes no training."""
+
+    @property
+    def global_batch_size(self) -> int:
+        """Samples of one training batch, over all devices together."""
         ...
 
 

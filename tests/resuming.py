@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torchvision.transforms import v2
 
-from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Throughput
+from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Speed, Throughput
 from lightning_cv.callbacks.randomness import random_state
 from lightning_cv.contracts import Stage
 from lightning_cv.data import RandomCrop
@@ -53,6 +53,14 @@ def classifier(schedule: Schedule | None = None) -> VisionTask:
     return Classify(network, lambda groups: torch.optim.AdamW(groups, lr=0.05), schedule=schedule)
 
 
+def convolutions() -> VisionTask:
+    """Weights with four dimensions, which can be laid out in two ways; a fused optimizer minds which."""
+    torch.manual_seed(2)
+    block = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.AdaptiveAvgPool2d(2)]
+    network = nn.Sequential(*block, nn.Flatten(), nn.Dropout(0.3), nn.Linear(24, 3))
+    return Classify(network, lambda groups: torch.optim.AdamW(groups, lr=0.05, fused=True), schedule=Cosine())
+
+
 def with_plateau() -> VisionTask:
     """The rate falls whenever the validation loss does not: after the hooks in which an epoch is saved."""
     plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0)
@@ -68,6 +76,7 @@ class Case:
         ema: with averaged weights.
         patience: of early stopping, which the case must bring about; None: no early stopping.
         transforms: makes the batch transforms.
+        callbacks: makes further callbacks.
         options: of the Trainer.
     """
 
@@ -75,6 +84,7 @@ class Case:
     ema: bool = False
     patience: int | None = None
     transforms: Callable[[], list[nn.Module]] = list
+    callbacks: Callable[[], list[Callback]] = list
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,6 +99,7 @@ CASES = {
     "validation_every_second_epoch": Case(options={"check_val_every_n_epoch": 2}),
     "plateau": Case(with_plateau, options={"max_epochs": 6}),
     "max_steps": Case(options={"max_steps": 12, "max_epochs": -1}),
+    "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
 }
 
 
@@ -117,7 +128,7 @@ def train(
     task = case.make_task()
     seed_everything(7, verbose=False)
     own = [Draws(), Progress(), LearningRate(), Throughput()]
-    callbacks: list[Any] = [*own, snapshot or Snapshot(every_n_steps=1), *extra]
+    callbacks: list[Any] = [*own, *case.callbacks(), snapshot or Snapshot(every_n_steps=1), *extra]
     if case.ema:
         callbacks.append(Ema(decay=0.9))
     if case.patience is not None:

@@ -8,6 +8,7 @@ from lightning_cv.callbacks.learning_rate import LearningRate
 from lightning_cv.callbacks.media import Media
 from lightning_cv.callbacks.progress import Progress
 from lightning_cv.callbacks.snapshot import Snapshot
+from lightning_cv.callbacks.speed import Speed
 from lightning_cv.callbacks.throughput import Throughput
 from lightning_cv.record.progress import ProgressFile
 
@@ -20,6 +21,7 @@ __all__ = [
     "Progress",
     "ProgressFile",
     "Snapshot",
+    "Speed",
     "Throughput",
     "skip_idle_hooks",
 ]

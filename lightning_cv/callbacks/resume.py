@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv import __version__
+from lightning_cv.callbacks.memory_format import lay_out_states
 from lightning_cv.callbacks.position import (
     Phase,
     go_on_within_epoch,
@@ -55,6 +56,8 @@ def restore_training(saved: dict[str, Any], trainer: Trainer) -> Phase:
     phase = Phase(saved["phase"])
     metrics = {name: value.to(trainer.strategy.root_device) for name, value in saved["metrics"].items()}
     trainer.callback_metrics.update(metrics)
+    for optimizer in trainer.optimizers:
+        lay_out_states(optimizer)
     if is_within_epoch(trainer):
         go_on_within_epoch(trainer)
     else:

@@ -21,18 +21,22 @@ class Option:
         value: what stands for its value in the help; empty for a switch.
         text: one line for the help.
         verbs: where it may stand.
+        path: the key of the recipe that it is short for; empty: none.
     """
 
     name: str
     value: str
     text: str
     verbs: tuple[Verb, ...] = RUNS
+    path: str = ""
 
 
 OPTIONS = (
     Option("--config", "FILE", "-c; a further recipe, merged over what stands before it; repeatable"),
     Option("--KEY.PATH", "VALUE", "override one value of the recipe, e.g. --trainer.max_epochs=3"),
-    Option("--seed", "N", "the same as --seed_everything=N"),
+    Option("--seed", "N", "the same as --seed_everything=N", path="seed_everything"),
+    Option("--devices", "N", "how many devices, -1: all, or which: 0,2 (--trainer.devices=N)", path="trainer.devices"),
+    Option("--nodes", "N", "on how many machines it is started (--trainer.num_nodes=N)", path="trainer.num_nodes"),
     Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one; fit starts a new run from it"),
     Option("--resume", "RUN", "go on with a run where it stopped: its folder, or last; by its own recipe", ("fit",)),
     Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),
@@ -157,7 +161,7 @@ def _store(line: Line, option: Option | None, name: str, value: str) -> None:
         line.recipes.append(value)
     elif option.name == "--allow-code":
         line.allow_code.append(value)
-    elif option.name == "--seed":
-        line.overrides.append(("seed_everything", value))
+    elif option.path:
+        line.overrides.append((option.path, value))
     else:
         line.settings[option.name] = value

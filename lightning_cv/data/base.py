@@ -117,6 +117,11 @@ class VisionData(LightningDataModule, ABC):
         assert self._info is not None, "info is known after setup()"
         return self._info
 
+    @property
+    def global_batch_size(self) -> int:
+        """Samples of one training batch, over all devices together."""
+        return self.batch_size
+
     def sample_name(self, stage: Stage, index: int) -> str:
         """The name of a sample for messages: its path where it is a file."""
         return self.split(stage).name(index)
@@ -215,12 +220,9 @@ class VisionData(LightningDataModule, ABC):
                 tell_num_classes(transform, self._info.num_classes)
 
     def _measured_statistics(self) -> MeanStd:
+        split, workers = self.split(Stage.TRAIN), Workers(self.num_workers)
         return measure_split(
-            self.split(Stage.TRAIN),
-            self.eval_transform,
-            workers=Workers(self.num_workers),
-            seed=self.split_seed,
-            on_corrupt=self.on_corrupt,
+            split, self.eval_transform, workers=workers, seed=self.split_seed, on_corrupt=self.on_corrupt
         )
 
     def _set_statistics(self, statistics: MeanStd) -> None:
@@ -240,11 +242,7 @@ class VisionData(LightningDataModule, ABC):
             return ResidentLoader(split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu")
         if self.keep_on_device:
             rank_zero_warn("data.init_args.keep_on_device is ignored: images that are read by workers stay there")
+        workers = Workers(self.num_workers, pin_memory)
         return WorkerLoader(
-            split,
-            sampler,
-            transform=transform,
-            seed=self._run_seed,
-            workers=Workers(self.num_workers, pin_memory),
-            on_corrupt=self.on_corrupt,
+            split, sampler, transform=transform, seed=self._run_seed, workers=workers, on_corrupt=self.on_corrupt
         )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_cv.contracts import IMAGE, INDEX, LABEL, Batch
-from lightning_cv.data.sampler import EpochSampler
+from lightning_cv.data.sampler import EpochSampler, weighted
 from lightning_cv.data.splits import ResidentSplit
 
 
@@ -58,11 +58,12 @@ class ResidentLoader:
         labels = self._labels.index_select(0, order)
         on_device = order.to(self._images.device)
         for start, stop in self.batch_sampler.upcoming():
-            yield {
+            batch = {
                 IMAGE: self._gather(on_device[start:stop]),
                 LABEL: labels[start:stop],
                 INDEX: order[start:stop],
             }
+            yield weighted(batch, self.batch_sampler.weight((start, stop)))
 
     def _gather(self, index: Tensor) -> Tensor:
         if not self.pin_memory:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from lightning_cv.contracts import SHARE, Batch
 from lightning_cv.errors import UserError
 from lightning_cv.ops.counter_random import sample_keys
 from lightning_cv.ops.processes import rank_and_devices
@@ -71,13 +72,24 @@ class EpochSampler(ABC):
         shares = [share(bounds, rank, num_devices) for bounds in self.global_batches(num_devices)]
         return [(start, stop) for start, stop in shares if start < stop]
 
+    def weight(self, bounds: Bounds) -> float:
+        """How much what this device takes in one step counts in the mean over devices; 1: as much as any other's.
+
+        Devices average their gradients; weighted so, the average is that over the samples of all of them.
+        """
+        return 1.0
+
     def upcoming(self) -> list[Bounds]:
         """The shares from `start_batch` on, which is used up by this."""
         first, self.start_batch = self.start_batch, 0
         return self.shares()[first:]
 
     def __len__(self) -> int:
-        return len(self.shares())
+        """The steps of all devices, also where this one has no part in them: a validation of length 0 Lightning
+        skips as a whole, and the others would wait in it for ever."""
+        _, num_devices = rank_and_devices()
+        check_batch_size(self.batch_size, num_devices)
+        return len(self.global_batches(num_devices))
 
     def __iter__(self) -> Iterator[Tensor]:
         order = self.order()
@@ -125,6 +137,13 @@ class ShuffledBatches(EpochSampler):
         generator = torch.Generator().manual_seed(int(key))
         return torch.randperm(self.num_samples, generator=generator)
 
+    def weight(self, bounds: Bounds) -> float:
+        """Its samples over an even share of all: other than 1 in a last batch that devices cannot share evenly."""
+        start, stop = bounds
+        _, num_devices = rank_and_devices()
+        in_step = min(self.batch_size, self.num_samples - start // self.batch_size * self.batch_size)
+        return (stop - start) * num_devices / in_step
+
     def global_batches(self, num_devices: int) -> list[Bounds]:
         """Positions k B to (k + 1) B for step k."""
         smallest = self.batch_size if self.drop_last else num_devices
@@ -136,8 +155,7 @@ class OrderedBatches(EpochSampler):
     """Evaluation batches: every sample exactly once over all devices, in the order of the split.
 
     A last batch with fewer samples than devices joins the one before it, so that all devices take the same
-    number of steps (under DDP each step synchronizes the buffers of the network). Only a split with fewer
-    samples than devices leaves some of them without any batch.
+    number of steps. Only a split with fewer samples than devices leaves some of them without any batch.
     """
 
     def order(self) -> Tensor:
@@ -159,6 +177,11 @@ def share(bounds: Bounds, rank: int, num_devices: int) -> Bounds:
     return start + size * rank // num_devices, start + size * (rank + 1) // num_devices
 
 
+def weighted(batch: Batch, weight: float) -> Batch:
+    """The batch with its `EpochSampler.weight` noted, unless that is 1."""
+    return batch if weight == 1 else {**batch, SHARE: torch.tensor(weight)}
+
+
 def check_batch_size(batch_size: int, num_devices: int) -> None:
     """Refuse a batch that the devices cannot share evenly.
 
@@ -166,22 +189,30 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
         UserError: `num_devices` does not divide `batch_size`.
     """
     if batch_size % num_devices:
+        below = batch_size // num_devices * num_devices
+        near = f"{below} or {below + num_devices}" if below else f"{num_devices}"
         raise UserError(
             f"data.init_args.batch_size: {batch_size} given for {num_devices} devices together, "
-            f"allowed: multiples of {num_devices}"
+            f"allowed: multiples of {num_devices} (next: {near})"
         )
 
 
 def check_has_batches(sampler: ShuffledBatches) -> None:
-    """Refuse a batch that is larger than the data, where only whole ones are used.
+    """Refuse a batch that is larger than the data, where only whole ones are used, and more devices than samples.
 
     Raises:
         UserError: there is no batch.
     """
+    _, num_devices = rank_and_devices()
     if not sampler.global_batches(1):
         raise UserError(
             f"data.init_args.batch_size: {sampler.batch_size} given with drop_last, "
             f"allowed: up to the {sampler.num_samples} training samples"
+        )
+    if sampler.num_samples < num_devices:
+        raise UserError(
+            f"trainer.devices: {num_devices} together for {sampler.num_samples} training samples, allowed: up to as "
+            "many as samples"
         )
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightning_cv.contracts import IMAGE, INDEX, LABEL, Batch
 from lightning_cv.data.faults import Fault, FaultReport
-from lightning_cv.data.sampler import EpochSampler
+from lightning_cv.data.sampler import EpochSampler, weighted
 from lightning_cv.data.seeding import borrowed_cpu_generator
 from lightning_cv.data.splits import Split, UnreadableImageError
 from lightning_cv.errors import UserError
@@ -84,10 +84,12 @@ class WorkerLoader:
                 a transform that fails, images of different sizes.
         """
         # The body runs at the first batch only, after Lightning has set the epoch.
+        sampler = self.batch_sampler
+        shares = sampler.shares()[sampler.start_batch :]
         try:
-            for read in self._loader:
+            for read, share in zip(self._loader, shares, strict=True):
                 self._report.add(read.faults, num_read=len(read.batch.get(INDEX, ())))
-                yield read.batch
+                yield weighted(read.batch, sampler.weight(share))
         finally:
             self._report.close()
 

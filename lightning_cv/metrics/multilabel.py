@@ -1,9 +1,13 @@
 """Which numbers tell how well independent label scores fit?"""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MultilabelAveragePrecision
+from torchmetrics.functional.classification import multilabel_average_precision
+from torchmetrics.utilities import dim_zero_cat
 
 from lightning_cv.metrics.mean import wide_dtype
 
@@ -65,3 +69,22 @@ class MultilabelPrecision(MultilabelAveragePrecision):
     def update(self, scores: Tensor, targets: Tensor) -> None:
         """Add a batch of scores (B, C) and targets (B, C) in [0, 1]."""
         super().update(scores.float().sigmoid(), (targets >= 0.5).long())
+
+    def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
+        """Return a float32 scalar in [0, 1]; NaN where no label is present. torchmetrics counts absent ones as 0."""
+        scores, targets = dim_zero_cat(self.preds), dim_zero_cat(self.target)
+        present = targets.any(0)
+        found = multilabel_average_precision(
+            scores[:, present], targets[:, present], num_labels=int(present.sum()), validate_args=False
+        )
+        return found if present.any() else torch.full_like(found, torch.nan)
+
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Join the scores of all devices; one without any takes part with none of the same form.
+
+        torchmetrics would send a flat float tensor for scores and targets alike, which ends the others' processes.
+        """
+        if not self.preds:
+            scores = torch.empty(0, self.num_labels, device=self.device)
+            self.preds, self.target = [scores], [scores.long()]
+        super().sync(*args, **kwargs)

@@ -1,6 +1,7 @@
 """Learning-rate schedules, parameter groups, and the optimizers that torch lacks."""
 
 from lightning_cv.optim.groups import build_optimizer, parameter_groups
+from lightning_cv.optim.rate_scaling import RateScaling, scale_rates
 from lightning_cv.optim.schedules import Constant, Cosine, Horizon, InverseSqrt, Linear, Schedule, Step
 from lightning_cv.optim.torch_schedule import TorchChained, TorchSchedule, TorchSequential
 
@@ -15,6 +16,8 @@ __all__ = [
     "TorchSchedule",
     "TorchSequential",
     "TorchChained",
+    "RateScaling",
     "build_optimizer",
     "parameter_groups",
+    "scale_rates",
 ]

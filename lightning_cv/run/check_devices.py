@@ -27,6 +27,9 @@ def check_devices(composed: Composed) -> None:
         problem = _problem(trainer["devices"], count) if kind else None
         if problem:
             raise UserError(f"{composed.locate('trainer.devices')} {problem}, but this machine has {count} {kind}")
+    nodes = trainer.get("num_nodes", 1)
+    if _is_count(nodes) and nodes < 1:
+        raise UserError(f"{composed.locate('trainer.num_nodes')} is {nodes}; allowed: 1 or more")
     cores = os.cpu_count() or 1
     limit = WORKERS_PER_CORE * cores
     for path, value in walk(composed.values):

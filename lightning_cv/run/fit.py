@@ -15,6 +15,7 @@ from lightning_cv.errors import Preempted, UserError
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.record.progress import read_progress
 from lightning_cv.record.trial import TrialNote, read_trial_note
+from lightning_cv.run.batch_line import BatchLine
 from lightning_cv.run.build import build, check_recipe, print_if_asked
 from lightning_cv.run.checkpoints import find_checkpoint, reading
 from lightning_cv.run.cli import DEFAULT_LOGGER, RecipeCLI
@@ -132,7 +133,7 @@ class _Training:
         self._start.folder = folder
         self._start.trial = read_trial_note(folder.path)
         cli.trainer_overrides["default_root_dir"] = str(folder.path)
-        cli.trainer_overrides["callbacks"] = [self._start, self._stop]
+        cli.trainer_overrides["callbacks"] = [BatchLine(), self._start, self._stop]
         _introduce(cli, folder, trial=self._start.trial)
 
     def _connect(self, cli: RecipeCLI) -> None:

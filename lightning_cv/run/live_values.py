@@ -67,11 +67,15 @@ class LiveParts:
         return known(first, when=all(other == first for other in others))
 
     def _rate(self, group: dict[str, Any]) -> Any:
-        """The rate that the schedule starts from."""
+        """The rate that the schedule starts from, as the recipe states it: before it was scaled to the batch."""
         if not self.trainer.lr_scheduler_configs:
-            return group["lr"]
-        # A scheduler without a base rate may have changed the rate before a resume.
-        return group["initial_lr"] if "initial_lr" in group else known(group["lr"], when=self.trainer.global_step == 0)
+            rate = group["lr"]
+        else:
+            # A scheduler without a base rate may have changed the rate before a resume.
+            at_start = self.trainer.global_step == 0
+            rate = group["initial_lr"] if "initial_lr" in group else known(group["lr"], when=at_start)
+        factor = getattr(self.task, "rate_factor", 1.0)
+        return rate if factor == 1.0 else rate / factor
 
     def _backbone_lr_factor(self) -> float:
         rates = {_kind(group).removesuffix("_no_decay"): self._rate(group) for group in self._optimizer().param_groups}

@@ -1,7 +1,6 @@
 """What does every task share: optimizer, schedule, curves, exact metrics, and which weights are scored?"""
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -17,11 +16,13 @@ from lightning_cv.contracts import IMAGE, INDEX, Batch, Gallery, PublishesInfo, 
 from lightning_cv.errors import UserError
 from lightning_cv.networks import find_head, start_head
 from lightning_cv.ops.processes import gather, rank_and_devices
-from lightning_cv.optim import Horizon, Schedule, build_optimizer
+from lightning_cv.optim import RateScaling, Schedule, build_optimizer
 from lightning_cv.tasks.curves import TrainingCurves, track
 from lightning_cv.tasks.fit_to_data import check_network_fits_data
 from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
+from lightning_cv.tasks.rates import configure_schedule, scale_to_batch, warn_if_ignored
 from lightning_cv.tasks.scores import SetScores
+from lightning_cv.tasks.shares import agree_on_buffers, to_differentiate
 
 OptimizerBuilder = Callable[[Iterable[Any]], Optimizer]
 
@@ -39,6 +40,7 @@ class VisionTask(pl.LightningModule, ABC):
         network: the module that is trained; it knows nothing of Lightning.
         optimizer: builds the optimizer from parameter groups.
         schedule: multiplies the rate at each optimizer step; None: constant.
+        lr_scaling: lets the rate follow from the samples of a step; None: it is as stated, whatever the batch.
         decay_norm_and_bias: whether weight decay also touches norms, biases and other vectors.
         backbone_lr_factor: rate of everything but the head, as a multiple of the rate, in [0, inf).
         head_std: if given, the head starts anew: weights from N(0, head_std), biases 0, so that the
@@ -56,6 +58,7 @@ class VisionTask(pl.LightningModule, ABC):
         optimizer: OptimizerBuilder,
         *,
         schedule: Schedule | None = None,
+        lr_scaling: RateScaling | None = None,
         decay_norm_and_bias: bool = False,
         backbone_lr_factor: float = 1.0,
         head_std: float | None = None,
@@ -66,6 +69,8 @@ class VisionTask(pl.LightningModule, ABC):
         self.scored: Scored = "averaged"
         self._build_optimizer = optimizer
         self._schedule = schedule
+        self._lr_scaling = lr_scaling
+        self.rate_factor = 1.0  # of the rates that train to those that the recipe states
         self._decay_norm_and_bias = decay_norm_and_bias
         self._backbone_lr_factor = backbone_lr_factor
         self._curves = TrainingCurves()
@@ -111,7 +116,7 @@ class VisionTask(pl.LightningModule, ABC):
         with torch.no_grad():
             terms = self.train_terms(output)
         self._curves.add(batch, {"loss": output.loss, **output.terms, **terms})
-        return output.loss
+        return to_differentiate(output.loss, batch)
 
     def on_train_start(self) -> None:
         """Lightning's hook: a resume ends the step that a checkpoint was written in, if it was within one."""
@@ -150,6 +155,7 @@ class VisionTask(pl.LightningModule, ABC):
         """Lightning's hook: nothing is scored, and so no snapshot taken, after a non-finite loss."""
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._curves.flush(self.trainer)
+            agree_on_buffers(self.trainer.strategy.model)
 
     def on_validation_epoch_end(self) -> None:
         """Lightning's hook: log the scores of the whole validation set."""
@@ -202,18 +208,14 @@ class VisionTask(pl.LightningModule, ABC):
             decay_norm_and_bias=self._decay_norm_and_bias,
             backbone_lr_factor=self._backbone_lr_factor,
         )
+        self.rate_factor = scale_to_batch(optimizer, self._lr_scaling, self.trainer)
         if self._schedule is None:
             return optimizer
-        self.trainer.fit_loop.setup_data()
-        total = self.trainer.estimated_stepping_batches
-        if math.isinf(total):
-            raise UserError(
-                "model.init_args.schedule needs an end: set trainer.max_epochs or trainer.max_steps"
-                " (both are unlimited)"
-            )
-        per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        horizon = Horizon(total_steps=int(total), steps_per_epoch=per_epoch)
-        return {"optimizer": optimizer, "lr_scheduler": self._schedule.configure(optimizer, horizon)}
+        rates = [group["lr"] for group in optimizer.param_groups]
+        configured = configure_schedule(self._schedule, optimizer, self.trainer)
+        if self._lr_scaling is not None:
+            warn_if_ignored(optimizer, rates)
+        return {"optimizer": optimizer, "lr_scheduler": configured}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: the averaged weights travel with the trained ones, and the unfinished window."""

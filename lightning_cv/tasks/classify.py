@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from lightning_cv.contracts import IMAGE, LABEL, Batch, Gallery, Showing, StepOutput
 from lightning_cv.metrics import classification_metrics
 from lightning_cv.networks import num_classes
-from lightning_cv.optim import Schedule
+from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.gallery import Confusions, Mistakes, MultilabelMistakes
 
@@ -29,6 +29,7 @@ class Classify(VisionTask):
         loss: takes scores (B, C) and labels, (B,) int64 or soft (B, C); returns the batch mean. Cross-entropy
             if not given; label smoothing is `torch.nn.CrossEntropyLoss`'s own.
         schedule: see `VisionTask`.
+        lr_scaling: see `VisionTask`.
         multilabel: labels are (B, C) in {0, 1}; needs `lightning_cv.losses.BinaryCrossEntropy` or the like as loss.
         aux_weight: weight of each auxiliary head's loss in training.
         decay_norm_and_bias: see `VisionTask`.
@@ -46,6 +47,7 @@ class Classify(VisionTask):
         *,
         loss: nn.Module | None = None,
         schedule: Schedule | None = None,
+        lr_scaling: RateScaling | None = None,
         multilabel: bool = False,
         aux_weight: float = 0.3,
         decay_norm_and_bias: bool = False,
@@ -56,6 +58,7 @@ class Classify(VisionTask):
             network,
             optimizer,
             schedule=schedule,
+            lr_scaling=lr_scaling,
             decay_norm_and_bias=decay_norm_and_bias,
             backbone_lr_factor=backbone_lr_factor,
             head_std=head_std,

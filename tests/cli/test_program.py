@@ -83,6 +83,17 @@ def test_every_option_reaches_the_request(asked):
     assert request.print_config
 
 
+def test_devices_and_nodes_are_short_for_keys_of_the_trainer(asked):
+    """For every verb, in the order of the line: the last one counts, whichever way it is written."""
+    for given, devices in {"2": 2, "-1": -1, "[0, 2]": [0, 2], "0,2": "0,2", "auto": "auto"}.items():
+        for verb in RUNS:
+            request = asked(verb, "mine.yaml", "--ckpt=x", "--devices", given, "--nodes=4")
+            assert request.composed.values["trainer"] == {"max_epochs": 3, "devices": devices, "num_nodes": 4}
+            assert request.composed.origins["trainer.devices"] == "command line"
+    assert asked("fit", "mine.yaml", "--devices=2", "--trainer.devices=3").composed.get("trainer.devices") == 3
+    assert asked("fit", "mine.yaml", "--trainer.devices=3", "--devices=2").composed.get("trainer.devices") == 2
+
+
 def test_options_of_scoring(asked):
     request = asked("predict", "mine.yaml", "--ckpt", "best.ckpt", "--images=photos")
     assert (request.checkpoint, request.images) == (Path("best.ckpt"), Path("photos"))

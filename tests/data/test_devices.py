@@ -1,6 +1,7 @@
 """Two processes that train together share each batch, and evaluate every sample exactly once (row 8)."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -90,10 +91,14 @@ def test_the_order_of_training_is_that_of_the_sampler(tmp_path):
 
 
 def test_a_batch_that_the_devices_cannot_share_is_refused_at_setup():
+    """Both numbers, and the nearest batch sizes that can be shared."""
+
     class Pretend:
         world_size = 3
 
-    data = Digits(batch_size=64)
-    data.trainer = Pretend()
-    with pytest.raises(UserError, match=r"batch_size: 64 given for 3 devices together, allowed: multiples of 3$"):
-        data.setup("fit")
+    for batch_size, near in ((64, "63 or 66"), (2, "3")):
+        data = Digits(batch_size=batch_size)
+        data.trainer = Pretend()
+        said = f"batch_size: {batch_size} given for 3 devices together, allowed: multiples of 3 (next: {near})"
+        with pytest.raises(UserError, match=re.escape(said) + "$"):
+            data.setup("fit")

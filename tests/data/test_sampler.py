@@ -23,7 +23,7 @@ def steps_of_all_ranks(sampler, as_rank, num_devices):
     for rank in range(num_devices):
         as_rank(rank, num_devices)
         steps.append([batch.tolist() for batch in sampler])
-        assert len(steps[-1]) == len(sampler)
+        assert len(sampler) == max(1, len(steps[-1])), "the steps of all, also where this rank has no part in any"
     return steps
 
 
@@ -94,10 +94,33 @@ def test_a_small_last_batch_is_left_out_if_asked_to():
 @pytest.mark.parametrize("make", [lambda: ShuffledBatches(9, 3, seed=0), lambda: OrderedBatches(9, 3)])
 def test_a_batch_that_devices_cannot_share_is_refused_in_one_line(as_rank, make):
     as_rank(0, 2)
-    with pytest.raises(UserError, match=r"^data\.init_args\.batch_size: 3 given.*multiples of 2$"):
+    with pytest.raises(UserError, match=r"^data\.init_args\.batch_size: 3 given.*multiples of 2 \(next: 2 or 4\)$"):
         len(make())
 
 
 def test_an_empty_batch_is_refused():
     with pytest.raises(UserError, match=r"data\.init_args\.batch_size: 0 given"):
         OrderedBatches(9, 0)
+
+
+@pytest.mark.parametrize("num_samples", [64, 61, 57, 50])
+@pytest.mark.parametrize("num_devices", [2, 4])
+def test_weighted_means_of_the_devices_average_to_the_mean_over_the_samples(as_rank, num_samples, num_devices):
+    """row 8: for values of the samples drawn at random, in each step; oracle: their mean over the whole batch."""
+    values = torch.randn(num_samples, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    sampler = ShuffledBatches(num_samples, 8, seed=3)
+    order, means = sampler.order(), []
+    for rank in range(num_devices):
+        as_rank(rank, num_devices)
+        means.append([sampler.weight((a, b)) * values[order[a:b]].mean() for a, b in sampler.shares()])
+    expected = [values[order[start : start + 8]].mean() for start in range(0, num_samples, 8)]
+    for step, parts in enumerate(zip(*means, strict=True)):
+        torch.testing.assert_close(torch.stack(parts).mean(), expected[step])
+    as_rank(0, 1)
+    assert {sampler.weight(share) for share in sampler.shares()} == {1.0}
+
+
+def test_fewer_training_samples_than_devices_are_refused_in_one_line(as_rank):
+    as_rank(0, 2)
+    with pytest.raises(UserError, match=r"^trainer\.devices: 2 together for 1 training samples"):
+        sampler_module.check_has_batches(ShuffledBatches(1, 4, seed=0))

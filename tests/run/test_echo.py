@@ -126,6 +126,17 @@ def test_under_a_schedule_with_warmup_the_base_rate_is_the_sampled_one():
     assert first_rate() == pytest.approx(0.003)
 
 
+@pytest.mark.parametrize("schedule", [{}, {SCHEDULE: None}], ids=["schedule", "constant"])
+def test_a_rate_that_follows_from_the_batch_is_echoed_as_the_recipe_states_it(schedule):
+    """64 samples a step are twice 32: the optimizer trains with root 2 times the sampled rate, the recipe has it."""
+    scaling = {"batch": 32, "rule": "sqrt"}
+    batch = {"data.init_args.batch_size": 64}
+    assert_echoed({LR: 0.009, "model.init_args.lr_scaling": scaling, **batch, **schedule})
+    (state,) = torch.load(newest(Path("runs/any/t7")), weights_only=True)["optimizer_states"]
+    for group in state["param_groups"]:
+        assert group["lr" if schedule else "initial_lr"] == pytest.approx(0.009 * math.sqrt(2), rel=1e-12)
+
+
 def test_the_decay_is_that_of_the_groups_that_decay_and_the_rate_that_of_the_head():
     """Four groups: backbone and head, each with and without decay; the factor is the ratio of their rates."""
     values = {LR: 0.02, f"{OPTIMIZER}.init_args.weight_decay": 0.03, "model.init_args.backbone_lr_factor": 0.1}
