@@ -10,6 +10,7 @@ import wandb
 
 FINISH_TIMEOUT_S = 120.0
 ONLINE_WITHIN_S = 8.0  # for everything that waits for the server; going offline after it takes 1 to 2 s
+OFFLINE_WITHIN_S = 60.0  # for W&B's own program to start, on a machine under load too; nothing can be recorded before
 
 
 def quiet_settings(*, init_timeout_s: float = ONLINE_WITHIN_S, finish_timeout_s: float) -> wandb.Settings:

@@ -22,7 +22,13 @@ from lightning_cv.tracking.mode import Mode, choose_mode
 from lightning_cv.tracking.pictures import MAX_BYTES, KeptPictures
 from lightning_cv.tracking.present import Present, present_in, present_on_server
 from lightning_cv.tracking.segments import await_new_name, find_segments, mark_as_sent, read_segment
-from lightning_cv.tracking.settings import FINISH_TIMEOUT_S, ONLINE_WITHIN_S, prepare_process, quiet_settings
+from lightning_cv.tracking.settings import (
+    FINISH_TIMEOUT_S,
+    OFFLINE_WITHIN_S,
+    ONLINE_WITHIN_S,
+    prepare_process,
+    quiet_settings,
+)
 from lightning_cv.tracking.summary import RunSummary, define_curve
 
 if TYPE_CHECKING:
@@ -225,10 +231,11 @@ class WandbTracker(WandbLogger):
         started_s = time.monotonic()
         mode = choose_mode(self._mode)
         left_s = max(1.0, ONLINE_WITHIN_S - (time.monotonic() - started_s))
-        settings = quiet_settings(init_timeout_s=left_s, finish_timeout_s=FINISH_TIMEOUT_S)
-        self._wandb_init.update(dir=self._save_dir, id=self._id, settings=settings)
+        self._wandb_init.update(dir=self._save_dir, id=self._id)
         for attempt in dict.fromkeys((mode, "offline", "disabled")):
-            self._wandb_init["mode"] = attempt
+            within_s = left_s if attempt == "online" else OFFLINE_WITHIN_S
+            settings = quiet_settings(init_timeout_s=within_s, finish_timeout_s=FINISH_TIMEOUT_S)
+            self._wandb_init.update(mode=attempt, settings=settings)
             await_new_name(Path(self._save_dir), self._id or "")
             try:
                 run = super().experiment

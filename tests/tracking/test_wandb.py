@@ -167,6 +167,22 @@ def test_who_is_logged_in_and_answered_is_recorded_online(tmp_path, monkeypatch)
     tracker.finish()
 
 
+def test_offline_there_is_no_server_whose_silence_would_count(tmp_path, monkeypatch):
+    """W&B's own program may take its time to start on a machine under load; without it nothing would be recorded."""
+    asked = []
+    original = wandb.init
+
+    def init(**options):
+        asked.append((options["mode"], options["settings"].init_timeout))
+        return original(**options)
+
+    monkeypatch.setattr(wandb, "init", init)
+    tracker = WandbTracker(save_dir=str(tmp_path), mode="offline")
+    _ = tracker.experiment
+    tracker.finish()
+    assert asked == [("offline", module.OFFLINE_WITHIN_S)]
+
+
 def test_disabled_records_nothing(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE")
     tracker = WandbTracker(save_dir=str(tmp_path / "run"), mode="disabled")

@@ -221,7 +221,8 @@ def test_a_trial_that_is_killed_goes_on_from_its_snapshot_to_the_same_end(tmp_pa
         assert 1 <= len(files) <= 1 + (hidden == 16)
         assert {file.name for file in files} == {f"run-{folder.name}.wandb"}
         curve = read_offline([file.parent for file in files]).curves["val/loss"]
-        assert list(curve.steps) == [event["step"] for event in validations(folder)]
+        steps = [event["step"] for event in validations(folder)]
+        assert list(curve.steps) == steps, (files, Path("output.txt").read_text())
         losses = [event["metrics"]["val/loss"] for event in validations(folder)]
         assert list(curve.values) == pytest.approx(losses, rel=1e-6)  # to float32
     assert_repeats(folder_of(trials[0]))
