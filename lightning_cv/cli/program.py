@@ -12,6 +12,7 @@ from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
 from lightning_cv.recipe.request import OptionsRequest, RunRequest, Verb
 from lightning_cv.recipe.shipped import find
+from lightning_cv.recipe.sizes import read_size
 from lightning_cv.record.runs import RECIPE, run_folders
 
 # Holds `execute(RunRequest) -> int` and `show_options(OptionsRequest) -> int`; loads torch.
@@ -64,6 +65,8 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         allow_code=tuple(line.allow_code),
         print_config="--print_config" in line.settings,
         images=_path(line, "--images"),
+        auto_batch=_auto_batch(line),
+        batch_memory=_batch_memory(line),
     )
 
 
@@ -80,6 +83,24 @@ def _path(line: Line, option: str) -> Path | None:
     if text == "":
         raise UserError(f"{option} needs a value: {option}=PATH")
     return Path(text) if text is not None else None
+
+
+def _auto_batch(line: Line) -> bool:
+    given = line.settings.get("--batch")
+    if given not in (None, "auto"):
+        raise UserError(f"--batch {given}: the only value is auto; a batch size is --data.init_args.batch_size={given}")
+    if given and "--resume" in line.settings:
+        raise UserError("--resume and --batch exclude each other: a run goes on with the batch that it has")
+    return given is not None
+
+
+def _batch_memory(line: Line) -> int | None:
+    given = line.settings.get("--batch-memory")
+    if given is None:
+        return None
+    if "--batch" not in line.settings:
+        raise UserError("--batch-memory says how much --batch may use; give --batch auto with it")
+    return read_size(given, "--batch-memory")
 
 
 def _resumed_run(line: Line) -> Path | None:

@@ -25,6 +25,8 @@ class RunRequest:
         allow_code: packages beyond the usual ones that the recipe may name.
         print_config: print the complete recipe and end.
         images: for `predict`: a picture or a folder of pictures in place of the recipe's data.
+        auto_batch: for `fit`: find how many samples fit in memory at once, and keep the recipe's batch.
+        batch_memory: for `auto_batch`: bytes to use, of each GPU or of this machine's memory; None: nearly all.
     """
 
     verb: Verb
@@ -37,6 +39,8 @@ class RunRequest:
     allow_code: tuple[str, ...] = ()
     print_config: bool = False
     images: Path | None = None
+    auto_batch: bool = False
+    batch_memory: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,30 +9,28 @@ import lightning.pytorch as pl
 import yaml
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
-from lightning_cv.callbacks import Snapshot
+from lightning_cv.callbacks import Progress, Snapshot
+from lightning_cv.callbacks.checkpoint_io import wait_until_written
 from lightning_cv.contracts import is_trainable_task
-from lightning_cv.errors import Preempted, UserError
+from lightning_cv.errors import DONE, PREEMPTED, Preempted, UserError
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.record.progress import read_progress
 from lightning_cv.record.trial import TrialNote, read_trial_note
+from lightning_cv.run.batch.finder import with_found_batch
 from lightning_cv.run.batch_line import BatchLine
+from lightning_cv.run.begin import begin
 from lightning_cv.run.build import build, check_recipe, print_if_asked
 from lightning_cv.run.checkpoints import find_checkpoint, reading
 from lightning_cv.run.cli import DEFAULT_LOGGER, RecipeCLI
 from lightning_cv.run.course import course_sha256
 from lightning_cv.run.echo import Echo
-from lightning_cv.run.folder import (
-    RunFolder,
-    create_run_folder,
-    discard_run_folder,
-    holds_run,
-    resume_run_folder,
-)
+from lightning_cv.run.folder import RunFolder, discard_run_folder
 from lightning_cv.run.lock import RunLock
-from lightning_cv.run.provenance import add_resume, add_training, write_provenance
-from lightning_cv.run.resources import as_resource_error
+from lightning_cv.run.processes.launched import told_rank
+from lightning_cv.run.processes.together import Together
+from lightning_cv.run.provenance import add_training
 from lightning_cv.run.result import result_lines
-from lightning_cv.run.resume import Resume, find_resume
+from lightning_cv.run.resume import Resume
 from lightning_cv.run.stop import StopOnSignal, StopSignals, is_launched_by_lightning, stop_signals
 from lightning_cv.tracking import WandbTracker
 
@@ -49,16 +47,20 @@ def fit(request: RunRequest) -> int:
         try:
             return training.run()
         except Preempted as stopped:
+            training.together.stop(stopped)
+            training.discard_unstarted(stopped)
             if is_launched_by_lightning():
                 if not stopped.agreed:
                     os.kill(os.getppid(), signal.SIGTERM)  # the first process, which waits for this one
-                return 0  # the first process tells; Lightning would kill it at an error of this one
+                return DONE  # the first process tells
+            if stopped.agreed and (told_rank() or (0, 1))[0] > 0:
+                return PREEMPTED  # the same, where srun or torchrun started this one
             raise Preempted(f"{stopped}{training.how_to_go_on}", agreed=stopped.agreed) from None
         except Exception as error:
-            given_out = as_resource_error(error)
-            if given_out is not None:
-                raise given_out from error
-            raise
+            try:
+                return training.together.end(error)
+            finally:
+                training.discard_unstarted(error)
 
 
 class _Training:
@@ -70,6 +72,7 @@ class _Training:
         self._lock: RunLock | None = None
         self._resume: Resume | None = None
         self._cli: RecipeCLI | None = None
+        self.together = Together(signals)
         self._start = _Start(signals)
         self._stop = StopOnSignal(signals)
 
@@ -82,7 +85,7 @@ class _Training:
 
     def run(self) -> int:
         """Train, and print the result."""
-        request = self._request
+        request = self._request = with_found_batch(self._request)
         values = check_recipe(request.composed, request.allow_code)
         checkpoint = None if request.checkpoint is None else find_checkpoint(request.checkpoint)
         try:
@@ -93,12 +96,11 @@ class _Training:
             with reading(checkpoint):
                 cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
             metrics = self._results(cli)
+            self.together.finish()
         except BaseException as error:
             self._finish_trackers(exit_code=getattr(error, "exit_code", 1))
             if isinstance(error, Preempted) and not error.agreed:
                 self._stop_others()
-            if isinstance(error, UserError | Preempted) and self._folder is not None and not self._start.happened:
-                discard_run_folder(self._folder)
             raise
         finally:
             if self._lock is not None:
@@ -110,35 +112,31 @@ class _Training:
             print(*result_lines(self._folder, metrics, trainer=cli.trainer, monitor=monitor), sep="\n")
         return 0
 
+    def discard_unstarted(self, error: BaseException) -> None:
+        """Leave no folder of a run that was refused before it started."""
+        if isinstance(error, UserError | Preempted) and self._folder is not None and not self._start.happened:
+            discard_run_folder(self._folder)
+
     def _prepare(self, cli: RecipeCLI) -> None:
         """Make or open the run's folder, when the recipe is complete and before anything is built."""
         request = self._request
         print_if_asked(request, cli)
-        recipe = yaml.safe_load(cli.resolved)
-        if request.run_dir is not None and holds_run(request.run_dir):
-            folder = resume_run_folder(request.run_dir)
-            if folder.is_ours:
-                self._lock = RunLock(folder.path)
-            self._resume = find_resume(folder, recipe)
-            if folder.is_ours:
-                add_resume(folder, resolved=cli.resolved, step=self._resume.step)
-        else:
-            folder = create_run_folder(request.runs_dir, request.name, request.run_dir)
-            if folder.is_ours:
-                self._lock = RunLock(folder.path)
-                folder.recipe.write_text(cli.resolved, encoding="utf-8")
-                write_provenance(folder, seed=cli.config.seed_everything)
-        self._folder = folder
+        resolved = cli.resolved
+        begun = begin(request, resolved)
+        self._folder, self._resume, self._lock = begun.folder, begun.resume, begun.lock
+        folder, recipe = begun.folder, yaml.safe_load(resolved)
+        self.together.join(folder.path)
         self._start.recipe = recipe
         self._start.folder = folder
         self._start.trial = read_trial_note(folder.path)
         cli.trainer_overrides["default_root_dir"] = str(folder.path)
-        cli.trainer_overrides["callbacks"] = [BatchLine(), self._start, self._stop]
+        cli.trainer_overrides["callbacks"] = [BatchLine(), self._start, *self.together.callbacks, self._stop]
         _introduce(cli, folder, trial=self._start.trial)
 
     def _connect(self, cli: RecipeCLI) -> None:
         """Tell the snapshots and the trackers which run this is, and where it goes on."""
         assert self._folder is not None
+        self.together.begin(cli.trainer, self._folder.path, hurry=self._end_in_a_hurry)
         identity = {"id": self._folder.run_id, "recipe_sha256": course_sha256(self._start.recipe)}
         for callback in cli.trainer.checkpoint_callbacks:
             if isinstance(callback, Snapshot):
@@ -168,6 +166,16 @@ class _Training:
             )
             metrics |= {name: float(value) for name, value in results[0].items()}
         return metrics
+
+    def _end_in_a_hurry(self, error: BaseException) -> None:
+        """Write down how training ended, while its thread waits for a process that has gone."""
+        assert self._cli is not None
+        for callback in self._cli.trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+            if isinstance(callback, Progress):
+                callback.on_exception(self._cli.trainer, self._cli.model, error)
+        self._finish_trackers(exit_code=getattr(error, "exit_code", 1))
+        wait_until_written(self._cli.trainer)
+        self.discard_unstarted(error)
 
     def _stop_others(self) -> None:
         """End the processes that this one started: they would wait for it for ever."""

@@ -8,6 +8,7 @@ from lightning_cv.contracts import is_trainable_task
 from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.request import RunRequest
+from lightning_cv.run.batch.finder import forget_found_batch
 from lightning_cv.run.build import Printed, build, check_recipe, print_if_asked
 from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
 from lightning_cv.run.cli import RecipeCLI
@@ -35,6 +36,7 @@ def execute(request: RunRequest) -> int:
     except Printed:
         return 0
     finally:
+        forget_found_batch()
         forget_run_folder()
         forget_resume()
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch.callbacks import Checkpoint
 from torch import distributed
 
@@ -34,6 +35,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.training = False
+        self.failing = False  # the training ends already, for another reason
         self._raised = False
 
     def install(self) -> None:
@@ -44,7 +46,7 @@ class StopSignals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again = self.received is not None and number == signal.SIGINT
         self.received = signal.Signals(number)
-        if (not self.training and not self._raised) or again:
+        if (not self.training and not self.failing and not self._raised) or again:
             self._raised = True
             raise Preempted(f"{self.received.name} received")
 
@@ -59,7 +61,9 @@ def stop_signals() -> Iterator[StopSignals]:
         yield signals
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # torchrun sends SIGTERM once any process has failed: this one still has its own status to give.
+            ignored = signals.failing and number == signal.SIGTERM and "TORCHELASTIC_RUN_ID" in os.environ
+            signal.signal(number, signal.SIG_IGN if ignored else handler)
 
 
 @skip_idle_hooks
@@ -83,6 +87,12 @@ class StopOnSignal(Checkpoint):
         self._batches = 0  # since the processes last agreed
         self._interval = 1  # batches until they agree next
         self._checked_s = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep Lightning from requeueing a job of SLURM itself: what started the job does, once all is saved."""
+        environment = trainer._accelerator_connector.cluster_environment
+        if isinstance(environment, SLURMEnvironment):
+            environment.auto_requeue = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the group in which the processes agree."""

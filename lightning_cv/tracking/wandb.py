@@ -7,6 +7,7 @@ import os
 import shlex
 import time
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -176,6 +177,8 @@ class WandbTracker(WandbLogger):
             self._experiment.finish(exit_code=exit_code)
         except Exception as error:
             self._say("the end of the run", error)
+            with suppress(Exception):
+                wandb.teardown()  # else it fails once more when the program ends, with a traceback
         self._experiment = None
 
     def _send_row(self) -> None:

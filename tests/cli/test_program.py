@@ -94,11 +94,27 @@ def test_devices_and_nodes_are_short_for_keys_of_the_trainer(asked):
     assert asked("fit", "mine.yaml", "--trainer.devices=3", "--devices=2").composed.get("trainer.devices") == 2
 
 
+def test_the_batch_is_found_only_where_that_is_asked_for(asked):
+    request = asked("fit", "mine.yaml", "--batch", "auto", "--batch-memory", "1.5GB")
+    assert (request.auto_batch, request.batch_memory) == (True, 1_500_000_000)
+    request = asked("fit", "mine.yaml", "--batch=auto")
+    assert (request.auto_batch, request.batch_memory) == (True, None)
+    request = asked("fit", "mine.yaml")
+    assert (request.auto_batch, request.batch_memory) == (False, None)
+
+
 def test_options_of_scoring(asked):
     request = asked("predict", "mine.yaml", "--ckpt", "best.ckpt", "--images=photos")
     assert (request.checkpoint, request.images) == (Path("best.ckpt"), Path("photos"))
     for verb in ("validate", "test"):
         assert asked(verb, "mine.yaml", "--ckpt=x").checkpoint == Path("x")
+
+
+def test_a_run_that_goes_on_keeps_its_batch(capsys):
+    Path("r").mkdir()
+    Path("r/recipe.yaml").write_text(RECIPE)
+    said = refusal(capsys, "fit", "--resume=r", "--batch=auto")
+    assert said == "--resume and --batch exclude each other: a run goes on with the batch that it has"
 
 
 def test_a_shipped_recipe_is_found_by_name(asked):
@@ -148,6 +164,12 @@ def test_allowed_code_is_found_beside_the_user_but_takes_no_ones_place(asked, mo
         (["fit"], "fit needs a recipe: give a file or a name from lightning-cv recipes"),
         (["test"], "test needs a recipe: give a file or a name from lightning-cv recipes, or --ckpt with"),
         (["fit", "mine.yaml", "--images=x"], "--images is an option of predict, not of fit"),
+        (["fit", "mine.yaml", "--batch=32"], "--batch 32: the only value is auto; a batch size is --data.init_args."),
+        (["fit", "mine.yaml", "--batch="], "--batch : the only value is auto"),
+        (["fit", "--resume=r", "--batch=auto"], "--resume r: not the folder of a run"),
+        (["fit", "mine.yaml", "--batch-memory=1GB"], "--batch-memory says how much --batch may use; give --batch auto"),
+        (["fit", "mine.yaml", "--batch=auto", "--batch-memory=1XB"], "--batch-memory 1XB: give a size such as 20GB"),
+        (["test", "mine.yaml", "--batch=auto"], "--batch is an option of fit, not of test"),
         (["test", "mine.yaml", "--images=x"], "--images is an option of predict, not of test"),
         (["fit", "mine.yaml", "--run-dirs=x"], "--run-dirs is not an option of fit; did you mean --run-dir?"),
         (["fit", "mine.yaml", "--tes"], "--tes is not an option of fit; did you mean --test?"),

@@ -1,0 +1,1 @@
+"""`--batch auto`: how many samples fit in memory at once, tried in processes of their own."""
