@@ -21,6 +21,8 @@ VERBS = {
     "predict": ("lightning_cv.cli.predict", "write what a checkpoint predicts"),
     "compare": ("lightning_cv.cli.compare", "set runs side by side: settings, scores, costs, curves"),
     "sweep": ("lightning_cv.cli.sweep", "search hyperparameters over a recipe, and go on from what was found"),
+    "submit": ("lightning_cv.cli.submit", "hand a recipe or a sweep to a cluster"),
+    "jobs": ("lightning_cv.cli.jobs", "show what was submitted: where it runs, its last line, its best score"),
     "sync": ("lightning_cv.cli.sync", "send runs that were recorded offline to W&B"),
     "doctor": ("lightning_cv.cli.doctor", "look at this machine: what is wrong, and how to mend it"),
     "recipes": ("lightning_cv.cli.recipes", "list the shipped recipes, show one, copy one"),
@@ -100,6 +102,7 @@ examples:
   lightning-cv fit digits_resnet
   lightning-cv fit --resume last
   lightning-cv sweep digits_lr_decay --workers 2
+  lightning-cv submit digits_resnet --seeds 5 --dry-run
   lightning-cv recipes copy digits_resnet my_recipe.yaml"""
 
 

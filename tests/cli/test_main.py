@@ -44,7 +44,7 @@ def test_help_lists_every_verb_with_one_line_and_examples(capsys):
     text = capsys.readouterr().out
     for verb, (_, summary) in VERBS.items():
         assert re.search(rf"^  {verb} +{re.escape(summary)}$", text, re.MULTILINE)
-    assert text.count("\n  lightning-cv ") == 4
+    assert text.count("\n  lightning-cv ") == 5
     main([])
     assert capsys.readouterr().out == text
 
@@ -60,8 +60,8 @@ def test_version(capsys):
         (["predit"], "predit is not a verb of lightning-cv; did you mean predict?"),
         (
             ["xyz"],
-            "xyz is not a verb of lightning-cv; allowed: compare, doctor, fit, predict, recipes, sweep, sync, test,"
-            " validate",
+            "xyz is not a verb of lightning-cv; allowed: compare, doctor, fit, jobs, predict, recipes, submit, sweep, sync, "
+            "test, validate",
         ),
         (["fit", "nothing_like_it.yaml"], "nothing_like_it.yaml: no such file; see lightning-cv recipes"),
     ],
