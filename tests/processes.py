@@ -19,6 +19,8 @@ def fork(program: Callable[[], int | None]) -> int:
         return child
     status = 70
     try:
+        if "torch" in sys.modules:  # a thread pool of its own, before two threads ask for one at once
+            sys.modules["torch"].set_num_threads(sys.modules["torch"].get_num_threads())
         status = program() or 0
     except BaseException as error:
         status = getattr(error, "exit_code", 70)

@@ -72,7 +72,9 @@ class Ema(Callback):
         if not is_trainable_task(pl_module):
             raise UserError(f"Ema: {type(pl_module).__name__} is no task with a network and an averaged copy")
         if isinstance(trainer.strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy):
-            raise UserError("Ema: sharded weights cannot be averaged; use trainer.strategy ddp or drop Ema")
+            raise UserError(
+                "Ema: sharded weights cannot be averaged; use strategy ddp or leave it out (callbacks.ema: null)"
+            )
         pl_module.scored = self.scored
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

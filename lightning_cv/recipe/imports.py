@@ -29,7 +29,7 @@ from lightning_cv.recipe.paths import join_path, walk
 from lightning_cv.recipe.suggest import hint
 
 ALLOWED = (
-    *(f"lightning_cv.{kind}" for kind in ("tasks", "networks", "data", "callbacks", "tracking")),
+    *(f"lightning_cv.{kind}" for kind in ("tasks", "networks", "data", "callbacks", "tracking", "strategies")),
     *(f"lightning_cv.{kind}" for kind in ("optim", "losses", "metrics", "ops")),
     "torch.nn",
     "torch.optim",

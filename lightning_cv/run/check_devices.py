@@ -27,6 +27,15 @@ def check_devices(composed: Composed) -> None:
         problem = _problem(trainer["devices"], count) if kind else None
         if problem:
             raise UserError(f"{composed.locate('trainer.devices')} {problem}, but this machine has {count} {kind}")
+        if (
+            trainer.get("sync_batchnorm") is True
+            and kind.startswith("CPU")
+            and trainer["devices"] not in (1, "1", "auto")
+        ):
+            raise UserError(
+                f"{composed.locate('trainer.sync_batchnorm')} is true, but torch synchronizes batch norm on GPUs only, "
+                f"and this training has {kind}"
+            )
     nodes = trainer.get("num_nodes", 1)
     if _is_count(nodes) and nodes < 1:
         raise UserError(f"{composed.locate('trainer.num_nodes')} is {nodes}; allowed: 1 or more")

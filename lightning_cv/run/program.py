@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
 
 from lightning_cv.contracts import is_trainable_task
 from lightning_cv.data import VisionData
@@ -31,6 +32,8 @@ def execute(request: RunRequest) -> int:
         UserError: anything in the request that a user can mend, in one line.
     """
     quiet_libraries()
+    # In a process forked from a warm one torch's pool is gone; two threads that ask for a new one at once abort it.
+    torch.set_num_threads(torch.get_num_threads())
     try:
         return fit(request) if request.verb == "fit" else _score(request)
     except Printed:

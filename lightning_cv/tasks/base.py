@@ -110,6 +110,12 @@ class VisionTask(pl.LightningModule, ABC):
 
     # Training.
 
+    def configure_model(self) -> None:
+        """Lightning's hook: shard the network where the strategy is one that does."""
+        shard = getattr(self.trainer.strategy, "shard", None)
+        if shard is not None:
+            shard(self.network)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Lightning's hook: the loss to differentiate; values for the curves stay on the device."""
         output = self.step(self.network, batch)

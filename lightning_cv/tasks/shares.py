@@ -1,6 +1,7 @@
 """How do devices that have uneven shares of a batch, or none, compute what one device with all of it would?"""
 
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_cv.contracts import SHARE, Batch
@@ -28,3 +29,6 @@ def agree_on_buffers(model: nn.Module | None) -> None:
         for buffer in model.module.buffers():
             distributed.broadcast(buffer, src=0, group=model.process_group)
         model.require_forward_param_sync = False  # as DDP leaves it behind a batch without gradients
+    elif model is not None and any(isinstance(module, FSDPModule) for module in model.modules()):
+        for buffer in model.buffers():  # sharded training never makes them equal
+            distributed.broadcast(buffer, src=0)

@@ -42,8 +42,11 @@ def server_url() -> str:
 def prepare_process(save_dir: str) -> None:
     """Set what wandb reads from the environment alone, and end the run that another tracker left open.
 
-    A user's own variables stay. Without the second, both would be one, also where the other's service is gone.
+    A user's own variables stay. Without the second, both would be one, also where the other's service is gone. A
+    service that another process started is left alone: what a killed run had begun there would still be open.
     """
+    if os.environ.get("WANDB_SERVICE", "").split("-")[1:2] not in ([], [str(os.getpid())]):
+        del os.environ["WANDB_SERVICE"]
     os.environ.setdefault("WANDB_CACHE_DIR", os.fspath(Path(save_dir) / "wandb" / "cache"))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it looks up a host name even offline
     if wandb.run is not None:

@@ -161,6 +161,20 @@ def test_more_gpus_than_there_are_is_refused(monkeypatch):
     assert refusal({"trainer.accelerator": "cuda", "trainer.devices": "1"}).endswith("has 0 GPUs")
 
 
+def test_batch_norm_is_synchronized_on_gpus_only(monkeypatch):
+    """As torch's DDP would say in its own words, after the processes have started."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    asked = {"trainer.accelerator": "cpu", "trainer.devices": "2", "trainer.sync_batchnorm": "true"}
+    assert refusal(asked) == (
+        "command line: trainer.sync_batchnorm is true, but torch synchronizes batch norm on GPUs only, and this training"
+        " has CPU cores"
+    )
+    checked(asked | {"trainer.devices": "1"})
+    checked(asked | {"trainer.sync_batchnorm": "false"})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    checked(asked | {"trainer.accelerator": "gpu"})
+
+
 def test_loader_processes_without_measure_are_refused():
     limit = 8 * (os.cpu_count() or 1)
     checked({"data.init_args.num_workers": str(limit)})

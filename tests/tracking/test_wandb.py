@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -181,6 +182,20 @@ def test_offline_there_is_no_server_whose_silence_would_count(tmp_path, monkeypa
     _ = tracker.experiment
     tracker.finish()
     assert asked == [("offline", module.OFFLINE_WITHIN_S)]
+
+
+def test_the_service_of_another_process_is_left_alone(tmp_path, monkeypatch):
+    """What a program inherits from one that uses W&B too: here nobody listens there, and the run is recorded."""
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_SERVICE", f"3-{os.getppid()}-unix-{tmp_path / 'socket'}")
+    tracker = WandbTracker(save_dir=str(tmp_path), mode="offline")
+    _ = tracker.experiment
+    tracker.log_metrics({"a": 1.0}, step=1)
+    folder = tracker.directory
+    assert os.environ["WANDB_SERVICE"].startswith(f"3-{os.getpid()}-")
+    tracker.finish()
+    wandb.teardown()
+    assert points(folder) == [{"trainer/global_step": 1, "a": 1.0}]
 
 
 def test_disabled_records_nothing(tmp_path, monkeypatch):

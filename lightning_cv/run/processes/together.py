@@ -77,7 +77,7 @@ class Together:
             folder: of the run.
             hurry: writes what is to be written of an error where the main thread cannot; it may be cut off.
         """
-        launcher = trainer.strategy.launcher
+        launcher = _launcher_of(trainer)
         if trainer.world_size == 1 or not isinstance(launcher, _SubprocessScriptLauncher):
             self._close(removes=True)
             return
@@ -228,6 +228,14 @@ class _Begin(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._together.start()
+
+
+def _launcher_of(trainer: Trainer) -> object:
+    """What starts the other processes, or would: sharding strategies have none where a launcher did it from outside."""
+    launcher, environment = trainer.strategy.launcher, getattr(trainer.strategy, "cluster_environment", None)
+    if launcher is None and environment is not None and environment.creates_processes_externally:
+        return _SubprocessScriptLauncher(environment, trainer.num_devices, trainer.num_nodes)
+    return launcher
 
 
 def stalled_after_s() -> float:
