@@ -166,8 +166,8 @@ def test_batch_norm_is_synchronized_on_gpus_only(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     asked = {"trainer.accelerator": "cpu", "trainer.devices": "2", "trainer.sync_batchnorm": "true"}
     assert refusal(asked) == (
-        "command line: trainer.sync_batchnorm is true, but torch synchronizes batch norm on GPUs only, and this training"
-        " has CPU cores"
+        "command line: trainer.sync_batchnorm is true, but torch synchronizes batch norm on GPUs only, and this "
+        "training has CPU cores"
     )
     checked(asked | {"trainer.devices": "1"})
     checked(asked | {"trainer.sync_batchnorm": "false"})
