@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,6 +17,9 @@ import torch
 
 torch.set_num_threads(1)
 
+ROWS = re.compile(r"\brows? ([0-9]+(?:(?:, | and )[0-9]+)*)")
+CITED = pytest.StashKey[set[int]]()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a GPU where there is none."""
@@ -25,6 +29,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(skip)
+
+
+def rows_cited(items: list[pytest.Item]) -> set[int]:
+    """The catalogue rows that the docstrings of tests say they cover: `row 30`, `rows 31, 32`."""
+    texts = {getattr(item, "function", item).__doc__ or "" for item in items}
+    cited = [number for text in texts for found in ROWS.findall(text) for number in re.findall(r"[0-9]+", found)]
+    return {int(number) for number in cited}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember which tests will run."""
+    session.config.stash[CITED] = rows_cited(session.items)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how many catalogue rows the tests of this run cover."""
+    terminalreporter.write_line(f"catalogue rows covered: {len(config.stash.get(CITED, set()))}")
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from lightning_cv.callbacks.progress import Progress
 from lightning_cv.callbacks.snapshot import Snapshot
 from lightning_cv.callbacks.speed import Speed
 from lightning_cv.callbacks.throughput import Throughput
+from lightning_cv.callbacks.weight_penalty import WeightPenalty
 from lightning_cv.record.progress import ProgressFile
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Snapshot",
     "Speed",
     "Throughput",
+    "WeightPenalty",
     "skip_idle_hooks",
 ]

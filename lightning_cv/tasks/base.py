@@ -19,6 +19,7 @@ from lightning_cv.ops.processes import gather, rank_and_devices
 from lightning_cv.optim import RateScaling, Schedule, build_optimizer
 from lightning_cv.tasks.curves import TrainingCurves, track
 from lightning_cv.tasks.fit_to_data import check_network_fits_data
+from lightning_cv.tasks.full_batch import warn_of_minibatches
 from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
 from lightning_cv.tasks.rates import configure_schedule, scale_to_batch, warn_if_ignored
 from lightning_cv.tasks.scores import SetScores
@@ -127,6 +128,7 @@ class VisionTask(pl.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Lightning's hook: a resume ends the step that a checkpoint was written in, if it was within one."""
         self._write_curves()
+        warn_of_minibatches(self.trainer)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Lightning's hook: write the curves once per window."""

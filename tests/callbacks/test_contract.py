@@ -47,6 +47,7 @@ ALLOWED_STEP_HOOKS = {
     },
     "Snapshot": {"on_train_batch_end"},
     "Throughput": {"on_train_batch_end"},
+    "WeightPenalty": {"on_before_optimizer_step"},
 }
 
 

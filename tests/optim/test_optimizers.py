@@ -1,17 +1,19 @@
 """The optimizers of torch take the course's steps, and each is reachable from a recipe."""
 
+import copy
 import inspect
 from functools import partial
 
 import numpy as np
 import pytest
+import timm.optim
 import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 
 from lightning_cv.errors import UserError
-from lightning_cv.optim import build_optimizer
+from lightning_cv.optim import AdagradInnerEps, build_optimizer
 from tests.tolerances import assert_close
 
 STEPS = 50
@@ -109,6 +111,90 @@ def test_where_adagrad_puts_its_epsilon():
     large = path_of(partial(torch.optim.Adagrad, lr=0.02, eps=1e-2)) - numpy_path(inside(1e-2))
     assert small.abs().max() < 1e-9
     assert large.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("eps", [1e-10, 1e-2])
+def test_the_epsilon_of_the_course_stands_inside_the_root(eps):
+    """row 24: `AdagradInnerEps` equals the course's update at any epsilon, before and after its state is reloaded."""
+
+    def update(w, g, t, state):
+        state["s"] = state.get("s", 0) + g**2
+        return w - 0.02 * g / np.sqrt(state["s"] + eps)
+
+    assert_close(path_of(partial(AdagradInnerEps, lr=0.02, eps=eps)), numpy_path(update))
+    assert_close(path_of(reloading(partial(AdagradInnerEps, lr=0.02, eps=eps))), numpy_path(update))
+
+
+def reloading(make):
+    """An optimizer that goes on from its own saved state before every step, as a resumed run does."""
+
+    def build(groups):
+        optimizer = make(groups)
+        step = optimizer.step
+
+        def reloaded(*arguments):
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+            return step(*arguments)
+
+        optimizer.step = reloaded
+        return optimizer
+
+    return build
+
+
+def test_a_weight_that_never_had_a_gradient_stays_where_it_is():
+    """With epsilon 0 its step would be 0 / 0; decay pulls it all the same."""
+    weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = AdagradInnerEps([weight], lr=0.5, eps=0.0)
+    weight.grad = torch.tensor([0.0, 3.0])
+    optimizer.step()
+    assert weight.tolist() == [1.0, 1.5]
+    with pytest.raises(ValueError, match="lr is 0; allowed: above 0"):
+        AdagradInnerEps([weight], lr=0)
+
+
+def sgdw(w, g, t, state):
+    state["v"] = 0.9 * state.get("v", 0) + g
+    return (1 - 0.02 * 0.3) * w - 0.02 * state["v"]
+
+
+def lion(w, g, t, state):
+    m = state.get("m", 0)
+    state["m"] = 0.99 * m + 0.01 * g
+    return (1 - 0.02 * 0.3) * w - 0.02 * np.sign(0.9 * m + 0.1 * g)
+
+
+def lamb(w, g, t, state):
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
+    state["s"] = 0.999 * state.get("s", 0) + 0.001 * g**2
+    step = (state["m"] / (1 - 0.9**t)) / (np.sqrt(state["s"] / (1 - 0.999**t)) + 1e-6) + 0.3 * w
+    return w - 0.02 * (np.linalg.norm(w) / np.linalg.norm(step)) * step
+
+
+@pytest.mark.parametrize(
+    ("make", "update"),
+    [
+        (partial(timm.optim.SGDW, lr=0.02, momentum=0.9, weight_decay=0.3), sgdw),
+        (partial(timm.optim.Lion, lr=0.02, betas=(0.9, 0.99), weight_decay=0.3), lion),
+        (partial(timm.optim.Lamb, lr=0.02, weight_decay=0.3, max_grad_norm=None), lamb),
+    ],
+    ids=["sgdw", "lion", "lamb"],
+)
+def test_optimizers_of_timm_take_the_steps_of_their_papers(make, update):
+    """row 27 for SGDW; Loshchilov and Hutter 2019, Chen et al. 2023, You et al. 2020, rewritten in NumPy."""
+    assert_close(path_of(make), numpy_path(update))
+
+
+def test_muon_makes_the_update_of_a_matrix_orthogonal():
+    """Jordan 2024: all singular values of the step are near 1 whatever those of the gradient are (0.7 to 1.2)."""
+    weight = nn.Parameter(torch.zeros(8, 8))
+    optimizer = timm.optim.Muon([weight], lr=1.0, momentum=0.0, weight_decay=0.0, nesterov=False)
+    weight.grad = torch.diag(torch.logspace(-1, 1, 8)) @ torch.linalg.qr(torch.randn(8, 8)).Q
+    optimizer.step()
+    values = torch.linalg.svdvals(weight.detach())
+    values = values / values.max()
+    assert values.min() > 0.5
+    assert torch.linalg.svdvals(weight.grad).min() / torch.linalg.svdvals(weight.grad).max() < 0.02
 
 
 def test_the_first_step_of_adam_is_the_rate():
