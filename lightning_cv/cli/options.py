@@ -10,6 +10,7 @@ from lightning_cv.recipe.suggest import hint
 
 SCORING: tuple[Verb, ...] = ("validate", "test", "predict")
 RUNS: tuple[Verb, ...] = ("fit", *SCORING)
+ALL: tuple[Verb, ...] = (*RUNS, "inspect")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Option:
 
 
 OPTIONS = (
-    Option("--config", "FILE", "-c; a further recipe, merged over what stands before it; repeatable"),
-    Option("--KEY.PATH", "VALUE", "override one value of the recipe, e.g. --trainer.max_epochs=3"),
+    Option("--config", "FILE", "-c; a further recipe, merged over what stands before it; repeatable", ALL),
+    Option("--KEY.PATH", "VALUE", "override one value of the recipe, e.g. --trainer.max_epochs=3", ALL),
     Option("--seed", "N", "the same as --seed_everything=N", path="seed_everything"),
     Option("--devices", "N", "how many devices, -1: all, or which: 0,2 (--trainer.devices=N)", path="trainer.devices"),
     Option("--nodes", "N", "on how many machines it is started (--trainer.num_nodes=N)", path="trainer.num_nodes"),
@@ -42,14 +43,15 @@ OPTIONS = (
     Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one; fit starts a new run from it"),
     Option("--resume", "RUN", "go on with a run where it stopped: its folder, or last; by its own recipe", ("fit",)),
     Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),
+    Option("--image", "C,H,W", "channels and size of the images, where the data is not at hand", ("inspect",)),
     Option("--test", "", "afterwards score the best snapshot on the test split", ("fit",)),
     Option("--name", "NAME", "name of the run (default: the recipe's)"),
     Option("--runs-dir", "DIR", "folder of all runs (default: runs)"),
     Option("--run-dir", "DIR", "folder of this run (default: <runs-dir>/<name>/<run id>); fit goes on if it holds it"),
-    Option("--allow-code", "PACKAGE", "a package of yours that the recipe may name; repeatable"),
-    Option("--print_config", "", "print the complete recipe and end"),
-    Option("--trainer.help", "", "list every option of the Trainer (also --model.help CLASS, --data.help CLASS)"),
-    Option("--help", "", "-h; this text"),
+    Option("--allow-code", "PACKAGE", "a package of yours that the recipe may name; repeatable", ALL),
+    Option("--print_config", "", "print the complete recipe and end", ALL),
+    Option("--trainer.help", "", "list every option of the Trainer (also --model.help CLASS, --data.help CLASS)", ALL),
+    Option("--help", "", "-h; this text", ALL),
 )
 
 _SHORT = {"-c": "--config", "-h": "--help"}

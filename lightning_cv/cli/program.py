@@ -51,7 +51,7 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
     resumed = _resumed_run(line)
     files = [find(name) for name in line.recipes] or _recipe_of_run(resumed or checkpoint)
     if not files:
-        with_run = "" if verb == "fit" else ", or --ckpt with the folder of a run"
+        with_run = "" if verb in ("fit", "inspect") else ", or --ckpt with the folder of a run"
         raise UserError(f"{verb} needs a recipe: give a file or a name from lightning-cv recipes{with_run}")
     composed = compose([read_recipe(path) for path in files], line.overrides)
     return RunRequest(
@@ -67,6 +67,7 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         images=_path(line, "--images"),
         auto_batch=_auto_batch(line),
         batch_memory=_batch_memory(line),
+        image=_image(line),
     )
 
 
@@ -83,6 +84,17 @@ def _path(line: Line, option: str) -> Path | None:
     if text == "":
         raise UserError(f"{option} needs a value: {option}=PATH")
     return Path(text) if text is not None else None
+
+
+def _image(line: Line) -> tuple[int, int, int] | None:
+    text = line.settings.get("--image")
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and int(part) >= 1 for part in parts):
+        raise UserError(f"--image {text:.40}: give channels, height and width, such as 3,224,224")
+    channels, height, width = map(int, parts)
+    return channels, height, width
 
 
 def _auto_batch(line: Line) -> bool:

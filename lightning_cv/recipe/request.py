@@ -6,7 +6,7 @@ from typing import Literal
 
 from lightning_cv.recipe.compose import Composed
 
-Verb = Literal["fit", "validate", "test", "predict"]
+Verb = Literal["fit", "validate", "test", "predict", "inspect"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class RunRequest:
         images: for `predict`: a picture or a folder of pictures in place of the recipe's data.
         auto_batch: for `fit`: find how many samples fit in memory at once, and keep the recipe's batch.
         batch_memory: for `auto_batch`: bytes to use, of each GPU or of this machine's memory; None: nearly all.
+        image: for `inspect`: C, H, W of the network's images; None: those of the data.
     """
 
     verb: Verb
@@ -41,6 +42,7 @@ class RunRequest:
     images: Path | None = None
     auto_batch: bool = False
     batch_memory: int | None = None
+    image: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What happens between a command line and its result, for fit, validate, test and predict?"""
+"""What happens between a command line and its result, for fit, validate, test, predict and inspect?"""
 
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
 from lightning_cv.run.cli import RecipeCLI
 from lightning_cv.run.fit import fit
 from lightning_cv.run.folder import create_run_folder, forget_run_folder, open_run_folder
+from lightning_cv.run.inspection import inspect
 from lightning_cv.run.options import show_options
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
@@ -35,6 +36,8 @@ def execute(request: RunRequest) -> int:
     # In a process forked from a warm one torch's pool is gone; two threads that ask for a new one at once abort it.
     torch.set_num_threads(torch.get_num_threads())
     try:
+        if request.verb == "inspect":
+            return inspect(request)
         return fit(request) if request.verb == "fit" else _score(request)
     except Printed:
         return 0

@@ -18,6 +18,8 @@ _WARNED = (
     r"It is recommended to use `self.log\(.*sync_dist=True\)`.*",
     r".*``instantiate_classes`` was deprecated.*",
     r".*skip_none parameter was deprecated.*",
+    # `lightning-cv submit` is how a run gets to the cluster's machines.
+    r"The `srun` command is available on your system but is not used.*",
 )
 
 
