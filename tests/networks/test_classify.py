@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.residual import BasicBlock
-from lightning_cv.networks.classify import LeNet5, Mlp, SmallResNet
+from lightning_cv.networks.classify import AlexNet2012, LeNet5, Mlp, ShuffleNetV1, SmallResNet, ZFNet
 from tests.tolerances import assert_close
 
 
@@ -119,3 +119,38 @@ def test_what_does_not_fit_is_named(make, named):
     with pytest.raises(UserError, match=named) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_a_channel_shuffle_is_a_permutation_whose_inverse_is_the_shuffle_with_the_other_factor():
+    """row 91: 12 channels in 3 groups come in the order 0 4 8 1 5 9 ...; with 4 groups they come back."""
+    channels = torch.arange(12.0)[None, :, None, None]
+    shuffled = nn.ChannelShuffle(3)(channels)
+    assert shuffled.flatten().tolist() == [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11]
+    assert torch.equal(nn.ChannelShuffle(4)(shuffled), channels)
+
+
+def test_without_the_shuffle_groups_of_shufflenet_would_not_learn_of_one_another():
+    """row 91: a score depends on every input channel of a stage, and only because of the shuffle."""
+
+    def reached(shuffled: bool) -> int:
+        stage = ShuffleNetV1().eval().stages[1][1:3]
+        if not shuffled:
+            for unit in stage:
+                unit.branch[3] = nn.Identity()
+        maps = torch.rand(1, 480, 4, 4, requires_grad=True)
+        stage(maps)[0, 0].sum().backward()
+        return int((maps.grad.abs().sum((0, 2, 3)) > 0).sum())
+
+    assert reached(True) > 1.5 * reached(False)
+
+
+@pytest.mark.parametrize("network", [AlexNet2012, ZFNet])
+def test_other_sizes_are_refused_with_the_one_that_is_allowed(network):
+    """rows 78, 79: their wide layers see all of the image."""
+    with torch.device("meta"), pytest.raises(UserError, match="images are 256x256; allowed: 224x224"):
+        network(10, hidden=8)(torch.zeros(1, 3, 256, 256))
+
+
+def test_other_groups_are_refused():
+    with pytest.raises(UserError, match="ShuffleNetV1: groups is 5; allowed: 1, 2, 3, 4, 8"):
+        ShuffleNetV1(groups=5)

@@ -5,7 +5,8 @@ import timm
 import torch
 import torchvision
 
-from lightning_cv.networks.classify import LeNet5
+from lightning_cv.networks.account import account
+from lightning_cv.networks.classify import AlexNet2012, LeNet5, ShuffleNetV1, ZFNet
 
 # The classification part of the catalogue's table "Parameter counts", 1,000 classes.
 TORCHVISION = {
@@ -63,3 +64,21 @@ def test_timm(name):
 def test_lenet5():
     """row 77: our own, since no library has it."""
     assert count(LeNet5) == 61_706
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"), [(AlexNet2012, 60_965_224), (ZFNet, 62_357_608), (ShuffleNetV1, 1_865_728)]
+)
+def test_what_no_library_has(make, expected):
+    """rows 78, 79, 91, 124: the papers' networks, which the two libraries vary or lack."""
+    assert count(make) == expected
+
+
+def test_the_parameters_of_alexnet_are_in_its_wide_layers():
+    """row 78: at least 95% of them, and at least 85% of the multiply-adds are in its convolutions."""
+    with torch.device("meta"):
+        network = torchvision.models.alexnet()
+        counted = account(network, torch.zeros(1, 3, 224, 224))
+    wide = sum(layer.parameters for layer in counted.layers if layer.kind == "Linear")
+    assert wide >= 0.95 * counted.parameters
+    assert sum(layer.macs for layer in counted.layers if layer.kind == "Conv2d") >= 0.85 * counted.macs
