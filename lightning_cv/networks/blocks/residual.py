@@ -28,16 +28,25 @@ class BasicBlock(nn.Module):
         out_channels: channels of the output.
         stride: 2 halves height and width, rounded up.
         norm: batch norm or group norm.
+        shortcut: x is added; without it the block is plain, relu(f(x)).
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, norm: NormName = "batch") -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        norm: NormName = "batch",
+        shortcut: bool = True,
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
         self.norm1 = make_norm(norm, out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
         self.norm2 = make_norm(norm, out_channels)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
+        self.shortcut: nn.Module | None = nn.Identity() if shortcut else None
+        if shortcut and (stride != 1 or in_channels != out_channels):
             carry = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
             self.shortcut = nn.Sequential(carry, make_norm(norm, out_channels))
 
@@ -45,4 +54,5 @@ class BasicBlock(nn.Module):
         """Map (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         residual = F.relu(self.norm1(self.conv1(features)), inplace=True)
         residual = self.norm2(self.conv2(residual))
-        return F.relu(residual + self.shortcut(features), inplace=True)
+        carried = 0.0 if self.shortcut is None else self.shortcut(features)
+        return F.relu(residual + carried, inplace=True)

@@ -24,6 +24,7 @@ class SmallResNet(nn.Module):
         blocks_per_stage: basic blocks in each stage, 1 or more.
         norm: `batch`, or `group` for batches too small for batch statistics.
         zero_init_residual: start each block as the identity, with zero scale in its last norm (row 50).
+        shortcuts: False: the same layers as a plain stack, which fits worse the deeper it is (row 84).
     """
 
     example_input: ClassVar[tuple[int, int, int]] = (3, 32, 32)
@@ -37,12 +38,15 @@ class SmallResNet(nn.Module):
         blocks_per_stage: int = 3,
         norm: NormName = "batch",
         zero_init_residual: bool = False,
+        shortcuts: bool = True,
     ) -> None:
         super().__init__()
         if not widths or min(widths) < 1:
             raise UserError(f"SmallResNet: widths is {list(widths)}; allowed: one or more widths of 1 or more")
         if blocks_per_stage < 1:
             raise UserError(f"SmallResNet: blocks_per_stage is {blocks_per_stage}; allowed: 1 or more")
+        if zero_init_residual and not shortcuts:
+            raise UserError("SmallResNet: zero_init_residual without shortcuts would let nothing through")
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False),
             make_norm(norm, widths[0]),
@@ -54,7 +58,7 @@ class SmallResNet(nn.Module):
             strides = [1 if index == 0 else 2] + [1] * (blocks_per_stage - 1)
             stage = nn.Sequential()
             for stride in strides:
-                stage.append(BasicBlock(channels, width, stride=stride, norm=norm))
+                stage.append(BasicBlock(channels, width, stride=stride, norm=norm, shortcut=shortcuts))
                 channels = width
             self.stages.append(stage)
         self.head = nn.Linear(channels, num_classes)
