@@ -102,6 +102,7 @@ def test_what_slurm_refuses_is_one_line_in_its_words_and_leaves_nothing(slurm, c
     line = one_line(capsys, "digits_mlp", "--no-check")
     assert line == "error: sbatch: sbatch: error: Batch job submission failed: Invalid account"
     assert read_records(Path("runs")) == []
+    assert not list(Path("runs/.jobs").iterdir())
     slurm.set("sbatch", says="what?\n")
     assert "sbatch: answered 'what?' instead of a job's number" in one_line(capsys, "digits_mlp", "--no-check")
 
