@@ -1,6 +1,7 @@
 """Is a network whose weights are shared out trained as one that every device holds, with the same files?"""
 
 import itertools
+import re
 import signal
 
 import pytest
@@ -113,6 +114,16 @@ def test_a_run_goes_on_with_or_without_it_to_the_same_bits(tmp_path):
     sharded = final(tmp_path / "sharded")
     sharded["optimizer_states"] = [numbered_by_group(state) for state in sharded["optimizer_states"]]
     assert not differences(final(tmp_path / "straight"), sharded)
+
+
+@pytest.mark.slow
+def test_the_processes_of_a_sharded_training_look_after_one_another_too(capfd):
+    """Where torchrun started them the strategy has no launcher of Lightning's; the one that was killed is named."""
+    line = [*FIT, "--callbacks.ema=null", *SHARDED, "--run-dir=run"]
+    statuses = start(line, by_torchrun, sends={1: Send(3, signal.SIGKILL)})
+    assert statuses == [5, -signal.SIGKILL]
+    lines = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+    assert re.match(r"error: process 1 .*killed", lines[-1]), lines
 
 
 def numbered_by_group(state: dict) -> dict:
