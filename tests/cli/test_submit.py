@@ -12,6 +12,7 @@ from lightning_cv.cli import fit, sweep
 from lightning_cv.cli.main import main
 from lightning_cv.launch.cluster.records import read_records
 from lightning_cv.record.progress import read_progress
+from tests.hosts import two_hosts
 from tests.launch.cluster.fakes import PROGRAMS, FakeSlurm, fake_slurm
 from tests.run.test_begin import free_port
 
@@ -206,15 +207,20 @@ def test_without_slurm_what_needs_it_is_refused(no_slurm, capsys):
 
 
 @pytest.mark.slow
-def test_the_printed_lines_for_two_machines_train_one_run(no_slurm, capsys, tmp_path):
-    """Both are run by a shell on this machine, as a user would on two; the folder's name needs its quotes."""
+def test_the_printed_lines_for_two_machines_train_one_run(no_slurm, capsys):
+    """Each is run by a shell on a machine of its own, as a user would; the folder's name needs its quotes."""
     short = ["--trainer.max_epochs=2", "--trainer.limit_train_batches=4", "--trainer.accelerator=cpu"]
     short += ["--trainer.logger=false", "--name=it's two"]
-    assert submit("digits_mlp", "--nodes=2", f"--first-node=127.0.0.1:{free_port()}", *short) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
-    assert len(lines) == 2
-    started = [subprocess.Popen(line, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for line in lines]  # noqa: S602 - what a user would do
-    said = [process.communicate()[1].decode() for process in started]
+    with two_hosts() as hosts:
+        assert submit("digits_mlp", "--nodes=2", f"--first-node={hosts[0].address}:{free_port()}", *short) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+        started = [
+            subprocess.Popen(
+                [*host.prefix, "bash", "-c", line], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            )
+            for host, line in zip(hosts, lines, strict=True)
+        ]
+        said = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0, 0], said
     (run,) = [path for path in (Path("runs") / "it's two").iterdir() if path.is_dir()]
     assert [event["event"] for event in read_progress(run)].count("end") == 1
