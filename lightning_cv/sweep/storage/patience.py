@@ -49,7 +49,9 @@ def _passing(error: BaseException | None) -> BaseException | None:
     """The error that may pass, of those that led to this one."""
     import sqlalchemy.exc
 
-    passing: tuple[type[Any], ...] = (OSError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)
+    sql = sqlalchemy.exc
+    # The last is what the next query of a transaction says whose connection was lost in the one before.
+    passing: tuple[type[Any], ...] = (OSError, sql.OperationalError, sql.InterfaceError, sql.PendingRollbackError)
     while error is not None:
         if isinstance(error, passing) or getattr(error, "connection_invalidated", False):
             return error

@@ -43,7 +43,13 @@ def cut() -> Exception:
     return sqlalchemy.exc.DBAPIError("SELECT 1", {}, Exception("gone"), connection_invalidated=True)
 
 
+def pending() -> Exception:
+    """What a query says behind one in which the connection was lost."""
+    return sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")
+
+
 PASSING = [OSError("no space left"), ConnectionResetError("reset"), refused(), cut(), wrapped(refused())]
+PASSING += [wrapped(pending())]
 LASTING = [
     ValueError("x"),
     KeyError("x"),
