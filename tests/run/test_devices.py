@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from lightning_cv.cli.main import main
 from tests.callbacks.tiny import newest
+from tests.processes import fork, status_of
 from tests.resuming import differences
+from tests.run.test_begin import by_torchrun, start
 
 # Without layers that act on each device's share of the batch alone, two devices compute what one does.
 EXACT = [
@@ -41,17 +44,18 @@ def events(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_and_score_as_one(tmp_path):
+def test_two_processes_train_and_score_as_one(tmp_path, capfd):
     """Same recipe on 1 and 2 devices: same steps, curves, scores, averaged weights; one folder and one W&B run.
 
     The global batch, its samples, the ragged last batch and uneven evaluation shards are the same by
     construction; sums over devices differ from those of one device by rounding only.
     """
     one, two = tmp_path / "one", tmp_path / "two"
-    assert fit(EXACT, one).returncode == 0
-    done = fit([*EXACT, "--trainer.devices=2", "--trainer.strategy=ddp"], two)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("\nrun ") == 1
+    assert status_of(fork(lambda: main(["fit", *EXACT, f"--run-dir={one}"]))) == 0
+    capfd.readouterr()
+    line = ["fit", *EXACT, "--trainer.devices=2", "--trainer.strategy=ddp", f"--run-dir={two}"]
+    assert start(line, by_torchrun) == [0, 0]
+    assert capfd.readouterr().out.count("\nrun ") == 1
     assert len(list(two.glob("wandb/offline-run-*"))) == 1
     assert [event["event"] for event in events(two)] == [event["event"] for event in events(one)]
     for first, second in zip(events(one), events(two), strict=True):
