@@ -7,12 +7,13 @@ callbacks and tools rely on. It loads no torch: types are for the type checker o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from PIL.Image import Image
@@ -25,12 +26,15 @@ __all__ = [
     "LABEL",
     "SHARE",
     "Batch",
+    "Batches",
     "DataInfo",
+    "FitsImages",
     "Gallery",
     "LogsPictures",
     "PublishesInfo",
     "Scored",
     "SharesBatches",
+    "ShowsImages",
     "Showing",
     "ShowsPictures",
     "Stage",
@@ -46,6 +50,7 @@ INDEX = "index"  # (B,) int64 position of each sample in its split: names sample
 SHARE = "share"  # () float32, only where devices share a training batch unevenly: this one's part, 1 for an even one
 
 Batch = dict[str, "Tensor"]
+Batches = Callable[[], Iterable[Batch]]  # one pass over a set of images each time it is called
 
 Scored = Literal["averaged", "raw", "both"]
 
@@ -123,6 +128,24 @@ class SharesBatches(Protocol):
     @property
     def global_batch_size(self) -> int:
         """Samples of one training batch, over all devices together."""
+        ...
+
+
+@runtime_checkable
+class ShowsImages(Protocol):
+    """A data module that lets a network see its training images before training."""
+
+    def training_images(self) -> Iterable[Batch]:
+        """One pass over all training images on the CPU, normalized and in order, un-augmented; equal on all devices."""
+        ...
+
+
+@runtime_checkable
+class FitsImages(Protocol):
+    """A network, or a part of one, that finds something in the training images before training: a codebook, a scale."""
+
+    def fit_images(self, batches: Batches) -> None:
+        """Find it; `batches` may be asked for several passes. The parts inside are this one's to fit."""
         ...
 
 

@@ -1,6 +1,7 @@
 """What do all data sets share, so that the author of one only has to load it?"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +20,14 @@ from lightning_cv.data.mixing import is_mixing, tell_num_classes
 from lightning_cv.data.normalization import MeanStd, Normalizer, choose_statistics
 from lightning_cv.data.probe import describe, measure_split
 from lightning_cv.data.resident import ResidentLoader
-from lightning_cv.data.sampler import EpochSampler, OrderedBatches, ShuffledBatches, check_batch_size, check_has_batches
+from lightning_cv.data.sampler import (
+    EpochSampler,
+    OrderedBatches,
+    ShuffledBatches,
+    WholeBatches,
+    check_batch_size,
+    check_has_batches,
+)
 from lightning_cv.data.splits import PARTS, ResidentSplit, Split
 from lightning_cv.data.workers import WorkerLoader, Workers
 
@@ -177,6 +185,16 @@ class VisionData(LightningDataModule, ABC):
         """Every sample to predict once, un-augmented, in order."""
         resize = None if self._pictures is None else v2.Resize(list(self.info.size_px), antialias=True)
         return self._evaluation_loader(Stage.PREDICT, otherwise=resize)
+
+    def training_images(self) -> Iterator[Batch]:
+        """One pass over the training images, as they would be scored: normalized, un-augmented, in order.
+
+        The same on every device; for what a network finds in them before training (`FitsImages`).
+        """
+        split = self.split(Stage.TRAIN)
+        assert self._normalizer is not None, "setup() comes before the images"
+        for batch in self._loader(split, WholeBatches(len(split), self.batch_size), self.eval_transform):
+            yield {**batch, IMAGE: self._normalizer(batch[IMAGE].cpu())}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move each tensor without waiting (Lightning's own walk through the batch costs more than that)."""

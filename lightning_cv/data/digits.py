@@ -1,6 +1,6 @@
 """The 1,797 handwritten digits of 8 x 8 pixels that scikit-learn brings along: no download."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torchvision.transforms.v2 import functional as transform_functions
@@ -13,27 +13,37 @@ from lightning_cv.errors import UserError
 
 
 class Digits(VisionData):
-    """Optical recognition of handwritten digits (UCI), 10 classes, one channel.
+    """Optical recognition of handwritten digits (UCI), 10 classes.
 
     A pixel is a number 0 ... 16; it becomes round(v x 255 / 16), halves up: 0 ... 255. A fifth is held out
     for test and a part of the rest for validation, in the proportions of the classes.
 
     Args:
         size_px: side of the images, 8 or more; above 8 they are enlarged (bilinear).
+        channels: 1, or 3 with the grey value in each, for networks that take nothing else.
         val_fraction: part of the training samples (those not held out for test) that validates, in [0, 1).
         test_fraction: part of all samples that is held out for test, in [0, 1).
         shared: what every data set takes, see `VisionData`.
     """
 
     def __init__(
-        self, size_px: int = 8, *, val_fraction: float = 0.1, test_fraction: float = 0.2, **shared: Any
+        self,
+        size_px: int = 8,
+        *,
+        channels: Literal[1, 3] = 1,
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
+        **shared: Any,
     ) -> None:
         super().__init__(**shared)
         if size_px < 8:
             raise UserError(f"data.init_args.size_px: {size_px} given, allowed: 8 or more")
+        if channels not in (1, 3):
+            raise UserError(f"data.init_args.channels: {channels} given, allowed: 1, 3")
         check_fraction("val_fraction", val_fraction)
         check_fraction("test_fraction", test_fraction)
         self.size_px = size_px
+        self.channels = channels
         self.val_fraction = val_fraction
         self.test_fraction = test_fraction
 
@@ -47,6 +57,7 @@ class Digits(VisionData):
         images = ((values * 255 + 8) // 16).to(torch.uint8)
         if self.size_px != images.shape[-1]:
             images = transform_functions.resize(images, [self.size_px, self.size_px])
+        images = images.expand(-1, self.channels, -1, -1).contiguous()
         labels = torch.from_numpy(bunch.target).to(torch.int64)
         names = tuple(str(name) for name in bunch.target_names)
         digits = ResidentSplit(images, labels, names, "Digits")

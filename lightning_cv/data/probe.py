@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lightning_cv.contracts import IMAGE, DataInfo
 from lightning_cv.data.normalization import MeanStd, measure
-from lightning_cv.data.sampler import OrderedBatches
+from lightning_cv.data.sampler import WholeBatches
 from lightning_cv.data.seeding import borrowed_cpu_generator
 from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError
 from lightning_cv.data.workers import WorkerLoader, Workers, read_sample
@@ -73,7 +73,7 @@ def _first_sample(split: Split, transform: nn.Module | None) -> tuple[Tensor, Te
     raise UserError(empty)
 
 
-class _Sample(OrderedBatches):
+class _Sample(WholeBatches):
     """Some samples of a split, all of them on every device."""
 
     def __init__(self, split: Split, seed: int) -> None:
@@ -85,10 +85,6 @@ class _Sample(OrderedBatches):
         """The first samples of a permutation drawn from the seed."""
         generator = torch.Generator().manual_seed(self._seed)
         return torch.randperm(self._total, generator=generator)[: self.num_samples]
-
-    def shares(self) -> list[tuple[int, int]]:
-        """All batches, so that every device finds the same statistics."""
-        return self.global_batches(1)
 
 
 def _images(loader: WorkerLoader) -> Iterator[Tensor]:

@@ -170,6 +170,14 @@ class OrderedBatches(EpochSampler):
         return batches
 
 
+class WholeBatches(OrderedBatches):
+    """Every sample on every device, in the order of the split."""
+
+    def shares(self) -> list[Bounds]:
+        """All batches."""
+        return self.global_batches(1)
+
+
 def share(bounds: Bounds, rank: int, num_devices: int) -> Bounds:
     """The contiguous part of `bounds` that belongs to `rank`; the parts differ by at most one sample."""
     start, stop = bounds

@@ -44,11 +44,15 @@ def find_heads(network: nn.Module) -> list[nn.Module]:
 
 
 def num_classes(network: nn.Module) -> int | None:
-    """Return the number of class scores that the network gives; None if it has no head."""
+    """Return the number of class scores that the network gives; None if it has no head and does not say so.
+
+    One without a head, such as k nearest neighbours, says it in an attribute `num_classes`.
+    """
     try:
         return _width(find_head(network))
     except UserError:
-        return None
+        stated = getattr(network, "num_classes", None)
+        return stated if isinstance(stated, int) else None
 
 
 def start_head(network: nn.Module, std: float = 1e-3) -> None:

@@ -18,7 +18,7 @@ from lightning_cv.networks import find_head, start_head
 from lightning_cv.ops.processes import gather, rank_and_devices
 from lightning_cv.optim import RateScaling, Schedule, build_optimizer
 from lightning_cv.tasks.curves import TrainingCurves, track
-from lightning_cv.tasks.fit_to_data import check_network_fits_data
+from lightning_cv.tasks.fit_to_data import check_network_fits_data, fit_to_images
 from lightning_cv.tasks.full_batch import warn_of_minibatches
 from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
 from lightning_cv.tasks.rates import configure_schedule, scale_to_batch, warn_if_ignored
@@ -202,6 +202,8 @@ class VisionTask(pl.LightningModule, ABC):
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, PublishesInfo):
             check_network_fits_data(self.network, data.info)
+        if stage == "fit" and not self.trainer.ckpt_path:  # else the checkpoint brings what was found
+            fit_to_images(self.network, data)
 
     def on_fit_start(self) -> None:
         """Lightning's hook: training steps pay for no hook that does nothing."""

@@ -1,8 +1,10 @@
 """Does the network of the recipe fit the data of the recipe? Asked before the first step."""
 
+from collections.abc import Iterator
+
 from torch import nn
 
-from lightning_cv.contracts import DataInfo
+from lightning_cv.contracts import DataInfo, FitsImages, ShowsImages
 from lightning_cv.errors import UserError
 from lightning_cv.networks import num_classes
 
@@ -28,6 +30,30 @@ def check_network_fits_data(network: nn.Module, info: DataInfo) -> None:
             f" images have {info.channels}: set the network's input channels, or data.init_args.channels where the"
             " data set has it"
         )
+
+
+def fit_to_images(network: nn.Module, data: object) -> None:
+    """Let the parts of a network that want to see the training images before training see them, outermost first.
+
+    Raises:
+        UserError: the data module does not show its images.
+    """
+    for name, part in _outermost(network):
+        if not isinstance(data, ShowsImages):
+            raise UserError(
+                f"model.init_args.network: {name} looks at the training images before training, "
+                f"and {type(data).__name__} does not show them; allowed: the data sets of lightning_cv.data"
+            )
+        part.fit_images(data.training_images)
+
+
+def _outermost(network: nn.Module, name: str = "network") -> Iterator[tuple[str, FitsImages]]:
+    """Parts that fit images, without those inside of them."""
+    if isinstance(network, FitsImages):
+        yield name, network
+        return
+    for below, child in network.named_children():
+        yield from _outermost(child, f"{name}.{below}")
 
 
 def _shorten(names: tuple[str, ...]) -> str:
