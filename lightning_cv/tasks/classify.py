@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from lightning_cv.contracts import IMAGE, LABEL, Batch, Gallery, Showing, StepOutput
+from lightning_cv.explain import find_templates
 from lightning_cv.metrics import classification_metrics
 from lightning_cv.networks import num_classes
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
-from lightning_cv.tasks.gallery import Confusions, Mistakes, MultilabelMistakes
+from lightning_cv.tasks.gallery import ClassTemplates, Confusions, Mistakes, MultilabelMistakes
 
 
 class Classify(VisionTask):
@@ -108,8 +109,13 @@ class Classify(VisionTask):
         return {"accuracy": hits.float().mean()}
 
     def galleries(self, showing: Showing) -> list[Gallery]:
-        """The most confident mistakes, and, unless images have several labels, the confusion matrix."""
-        return [MultilabelMistakes(showing)] if self.multilabel else [Mistakes(showing), Confusions(showing)]
+        """The most confident mistakes, unless images have several labels the confusion matrix, templates if linear."""
+        found: list[Gallery] = (
+            [MultilabelMistakes(showing)] if self.multilabel else [Mistakes(showing), Confusions(showing)]
+        )
+        _, network = self._scored_networks()[0]
+        templates = find_templates(network, (showing.info.channels, *showing.info.size_px))
+        return found if templates is None else [*found, ClassTemplates(showing, templates)]
 
     def predict(self, network: nn.Module, images: Tensor) -> Tensor:
         """Class probabilities (B, C) float32; for `multilabel` each in [0, 1] by itself."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_cv.contracts import IMAGE, INDEX
+from lightning_cv.explain import template_images
 from lightning_cv.metrics.classification import ConfusionMatrix
 from lightning_cv.pictures import (
     BAD,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from lightning_cv.contracts import Batch, Showing
+    from lightning_cv.explain import Templates
 
 RIGHT = -math.inf  # the log odds of what is no mistake: behind every mistake
 
@@ -186,6 +188,30 @@ class Confusions:
         right = f"{int(total.trace())} of {int(total.sum())} images right"
         names = self._showing.info.class_names
         return {"confusion_matrix": confusions_picture(total, names, f"{self._showing.title}: {right}")}
+
+
+class ClassTemplates:
+    """What a classifier that is linear in the pixels compares images with, one picture a class (row 3)."""
+
+    def __init__(self, showing: Showing, templates: Templates) -> None:
+        self._showing = showing
+        self._templates = templates
+
+    def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        """Nothing: the weights say it all."""
+
+    def take(self) -> Tensor:
+        """The templates (classes, C, H, W), on the CPU."""
+        return self._templates.weights.cpu()
+
+    def draw(self, taken: Sequence[Tensor]) -> dict[str, Image]:
+        """The picture `templates`; of two classes with one score that of the second."""
+        weights = taken[0]
+        names = readable_names(self._showing.info.class_names)[-len(weights) :]
+        images = template_images(weights)
+        tiles = [Tile(image, [Caption("class", name, GOOD)]) for image, name in zip(images, names, strict=True)]
+        colors = "" if weights.shape[1] == 3 else "; red speaks for the class, blue against it"
+        return {"templates": grid_picture(tiles, f"{self._showing.title}: templates{colors}")}
 
 
 def _most_confident(log_odds: Tensor, facts: Tensor) -> Tensor:

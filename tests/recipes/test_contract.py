@@ -35,7 +35,7 @@ def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest
     for place, value in walk(recipe.values):
         if place.endswith("num_classes") and name == "ImageFolder":
             options[place] = str(len(CLASSES))
-        if place.endswith("weights"):
+        if place.endswith(".weights"):
             assert value, "a recipe that states no weights need not name them"
             options[place] = "null"
     options |= {
