@@ -40,6 +40,7 @@ OPTIONS = (
     Option("--nodes", "N", "on how many machines it is started (--trainer.num_nodes=N)", path="trainer.num_nodes"),
     Option("--batch", "auto", "as many samples at once as fit; accumulation keeps the recipe's batch", ("fit",)),
     Option("--batch-memory", "SIZE", "for --batch: memory to use, of each GPU or of this machine: 20GB", ("fit",)),
+    Option("--folds", "K", "cross-validation: K runs, each validated on another part; their mean ± spread", ("fit",)),
     Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one; fit starts a new run from it"),
     Option("--resume", "RUN", "go on with a run where it stopped: its folder, or last; by its own recipe", ("fit",)),
     Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),

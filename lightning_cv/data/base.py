@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
@@ -18,6 +18,7 @@ from lightning_cv.data.class_folders import read_pictures
 from lightning_cv.data.in_training import input_dtype, training_position
 from lightning_cv.data.mixing import is_mixing, tell_num_classes
 from lightning_cv.data.normalization import MeanStd, Normalizer, choose_statistics
+from lightning_cv.data.partition import Fold, hold_out, hold_out_fold
 from lightning_cv.data.probe import describe, measure_split
 from lightning_cv.data.resident import ResidentLoader
 from lightning_cv.data.sampler import (
@@ -52,6 +53,8 @@ class VisionData(LightningDataModule, ABC):
         drop_last: leave out the last training batch if it is smaller than the others.
         split_seed: decides which samples are held out, apart from the run's seed.
         shuffle_seed: decides the order and the augmentation; null: the run's seed.
+        fold: which part of k the validation takes in a cross-validation, in place of `val_fraction`; see
+            `lightning-cv fit --folds`.
         keep_on_device: hold the images of a data set that fits there in the memory of the accelerator.
     """
 
@@ -67,6 +70,7 @@ class VisionData(LightningDataModule, ABC):
         drop_last: bool = False,
         split_seed: int = 0,
         shuffle_seed: int | None = None,
+        fold: Fold | None = None,
         keep_on_device: bool = False,
     ) -> None:
         super().__init__()
@@ -82,6 +86,7 @@ class VisionData(LightningDataModule, ABC):
         self.drop_last = drop_last
         self.split_seed = split_seed
         self.shuffle_seed = shuffle_seed
+        self.fold = fold
         self.keep_on_device = keep_on_device
         self.on_corrupt: Literal["error", "skip"] = "error"
         self._splits: dict[Stage, Split] = {}
@@ -111,6 +116,12 @@ class VisionData(LightningDataModule, ABC):
             given = self._pictures if stage is Stage.PREDICT else None
             self._splits[stage] = self.load(stage) if given is None else read_pictures(given, self.info)
         return self._splits[stage]
+
+    def hold_out_validation(self, labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
+        """Positions of the samples that train and of those that validate, stratified; a fold goes before a fraction."""
+        if self.fold is not None:
+            return hold_out_fold(labels, self.fold, seed=self.split_seed)
+        return hold_out(labels, fraction, seed=self.split_seed)
 
     def predict_from(self, pictures: Path) -> None:
         """Predict these instead of the data set's own: an image file, or a folder with images in it and below.

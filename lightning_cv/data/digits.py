@@ -62,6 +62,6 @@ class Digits(VisionData):
         names = tuple(str(name) for name in bunch.target_names)
         digits = ResidentSplit(images, labels, names, "Digits")
         development, test = hold_out(labels, self.test_fraction, seed=self.split_seed)
-        kept, held_out = hold_out(labels[development], self.val_fraction, seed=self.split_seed)
+        kept, held_out = self.hold_out_validation(labels[development], self.val_fraction)
         positions = {Stage.TRAIN: development[kept], Stage.VAL: development[held_out]}
         return digits.subset(positions.get(stage, test), f"Digits {stage}")

@@ -8,7 +8,7 @@ import torch
 
 from lightning_cv.contracts import Stage
 from lightning_cv.data.base import VisionData
-from lightning_cv.data.partition import check_fraction, hold_out
+from lightning_cv.data.partition import check_fraction
 from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.errors import DataError
 
@@ -46,7 +46,7 @@ class DownloadedData(VisionData):
         """One part of the images; prediction takes the test part."""
         title = f"{type(self).__name__} {stage}"
         whole = self.read(train=stage in (Stage.TRAIN, Stage.VAL), download=False)
-        kept, held_out = hold_out(whole.labels, self.val_fraction, seed=self.split_seed)
+        kept, held_out = self.hold_out_validation(whole.labels, self.val_fraction)
         parts = {Stage.TRAIN: kept, Stage.VAL: held_out}
         return whole.subset(parts.get(stage, torch.arange(len(whole))), title)
 

@@ -88,11 +88,13 @@ class ImageFolder(VisionData):
     def _training_part(self, stage: Stage) -> FileSplit:
         images = self._training_images
         if self._is_divided and (self.root / "val").is_dir():
+            if self.fold is not None:
+                raise UserError(f"data.init_args.fold: {self.root} has a val folder; allowed: a train folder alone")
             return images if stage is Stage.TRAIN else self._part("val")
         if not self._is_divided:
             images = images.subset(self._hold_out_test(images)[0])
         assert images.labels is not None
-        kept, held_out = hold_out(images.labels, self.val_fraction, seed=self.split_seed)
+        kept, held_out = self.hold_out_validation(images.labels, self.val_fraction)
         return images.subset(kept if stage is Stage.TRAIN else held_out)
 
     def _part(self, name: str) -> FileSplit:

@@ -1,5 +1,7 @@
 """How is a part held out so that it keeps the proportions of the classes?"""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,54 @@ def hold_out(labels: Tensor, fraction: float, *, seed: int) -> tuple[Tensor, Ten
     held_out = torch.zeros(len(classes), dtype=torch.bool)
     for positions, count in zip(members, counts, strict=True):
         held_out[positions[:count]] = True
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of k for validation, the others for training (row 18).
+
+    Args:
+        number: which one, from 0.
+        of: k, 2 or more.
+
+    Raises:
+        UserError: k below 2, or a number that is none of them.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if self.of < 2:
+            raise UserError(f"data.init_args.fold.of: {self.of} given, allowed: 2 or more")
+        if not 0 <= self.number < self.of:
+            raise UserError(f"data.init_args.fold.number: {self.number} given, allowed: 0 to {self.of - 1}")
+
+
+def hold_out_fold(labels: Tensor, fold: Fold, *, seed: int) -> tuple[Tensor, Tensor]:
+    """Divide samples into those that train and those of one fold, stratified by class.
+
+    Over all folds each sample is held out exactly once; the sizes of folds, and the counts of a class in them, differ
+    by at most one.
+
+    Args:
+        labels: (N,) int64 class indices, or (N, classes) float for multilabel targets.
+        fold: which part is held out.
+        seed: decides which samples share a fold.
+
+    Returns:
+        Positions of the kept and of the held-out samples, int64, each ascending.
+    """
+    if len(labels) < fold.of:
+        raise UserError(f"data.init_args.fold.of: {fold.of} given for {len(labels)} samples, allowed: up to as many")
+    classes = labels if labels.ndim == 1 else torch.zeros(len(labels), dtype=torch.int64)
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(classes), generator=generator)
+    # Class after class, dealt out like cards: neighbours go to different folds.
+    dealt = shuffled[classes[shuffled].argsort(stable=True)]
+    held_out = torch.zeros(len(classes), dtype=torch.bool)
+    held_out[dealt[fold.number :: fold.of]] = True
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
 
