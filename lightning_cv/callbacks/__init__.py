@@ -3,6 +3,7 @@
 from lightning_cv.callbacks.confusion_matrix import ConfusionMatrix
 from lightning_cv.callbacks.early_stopping import EarlyStopping
 from lightning_cv.callbacks.ema import Ema
+from lightning_cv.callbacks.fold_batch_norm import FoldBatchNorm
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.learning_rate import LearningRate
 from lightning_cv.callbacks.media import Media
@@ -17,6 +18,7 @@ __all__ = [
     "ConfusionMatrix",
     "EarlyStopping",
     "Ema",
+    "FoldBatchNorm",
     "LearningRate",
     "Media",
     "Progress",

@@ -6,6 +6,7 @@ from lightning_cv.data.cifar import Cifar10, Cifar100
 from lightning_cv.data.cutout import Cutout
 from lightning_cv.data.digits import Digits
 from lightning_cv.data.image_folder import ImageFolder
+from lightning_cv.data.lens_distortion import RandomLensDistortion
 from lightning_cv.data.mnist import Mnist
 from lightning_cv.data.normalization import MeanStd
 from lightning_cv.data.splits import ResidentSplit, Split
@@ -22,6 +23,8 @@ __all__ = [
     "ResidentSplit",
     "Split",
     "VisionData",
+    # transforms of single images
+    "RandomLensDistortion",
     # transforms of training batches
     "Cutout",
     "KeyedTransform",

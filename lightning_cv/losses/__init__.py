@@ -2,5 +2,13 @@
 
 from lightning_cv.losses.binary import BinaryCrossEntropy, binary_cross_entropy
 from lightning_cv.losses.hinge import MulticlassHinge, multiclass_hinge
+from lightning_cv.losses.squared_error import SquaredError, squared_error
 
-__all__ = ["BinaryCrossEntropy", "MulticlassHinge", "binary_cross_entropy", "multiclass_hinge"]
+__all__ = [
+    "BinaryCrossEntropy",
+    "MulticlassHinge",
+    "SquaredError",
+    "binary_cross_entropy",
+    "multiclass_hinge",
+    "squared_error",
+]

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from lightning_cv.contracts import IMAGE, INDEX, Batch, Gallery, PublishesInfo, Scored, Showing, Stage, StepOutput
 from lightning_cv.errors import UserError
-from lightning_cv.networks import find_head, start_head
+from lightning_cv.networks import Initialize, find_head, start_head
 from lightning_cv.ops.processes import gather, rank_and_devices
 from lightning_cv.optim import RateScaling, Schedule, build_optimizer
 from lightning_cv.tasks.curves import TrainingCurves, track
@@ -44,6 +45,7 @@ class VisionTask(pl.LightningModule, ABC):
         lr_scaling: lets the rate follow from the samples of a step; None: it is as stated, whatever the batch.
         decay_norm_and_bias: whether weight decay also touches norms, biases and other vectors.
         backbone_lr_factor: rate of everything but the head, as a multiple of the rate, in [0, inf).
+        init: if given, weights are drawn anew by it, whatever the network started with, and a line says which.
         head_std: if given, the head starts anew: weights from N(0, head_std), biases 0, so that the
             first loss is that of uniform scores. None: as the network made it.
     """
@@ -62,6 +64,7 @@ class VisionTask(pl.LightningModule, ABC):
         lr_scaling: RateScaling | None = None,
         decay_norm_and_bias: bool = False,
         backbone_lr_factor: float = 1.0,
+        init: Initialize | None = None,
         head_std: float | None = None,
     ) -> None:
         super().__init__()
@@ -76,6 +79,8 @@ class VisionTask(pl.LightningModule, ABC):
         self._backbone_lr_factor = backbone_lr_factor
         self._curves = TrainingCurves()
         self._set_scores = SetScores(self.make_metrics)
+        if init is not None:
+            rank_zero_info(f"init      {init.scheme or 'weights as they are'}: {init(network)}")
         if head_std is not None:
             start_head(network, std=head_std)
 

@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from lightning_cv.contracts import IMAGE, LABEL, Batch, Gallery, Showing, StepOutput
 from lightning_cv.explain import find_templates
 from lightning_cv.metrics import classification_metrics
-from lightning_cv.networks import num_classes
+from lightning_cv.networks import Initialize, num_classes
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.gallery import ClassTemplates, Confusions, Mistakes, MultilabelMistakes
@@ -35,6 +35,7 @@ class Classify(VisionTask):
         aux_weight: weight of each auxiliary head's loss in training.
         decay_norm_and_bias: see `VisionTask`.
         backbone_lr_factor: see `VisionTask`.
+        init: see `VisionTask`.
         head_std: see `VisionTask`; 0.001 makes the first cross-entropy ln C within 5% for every network.
     """
 
@@ -53,6 +54,7 @@ class Classify(VisionTask):
         aux_weight: float = 0.3,
         decay_norm_and_bias: bool = False,
         backbone_lr_factor: float = 1.0,
+        init: Initialize | None = None,
         head_std: float | None = None,
     ) -> None:
         super().__init__(
@@ -62,6 +64,7 @@ class Classify(VisionTask):
             lr_scaling=lr_scaling,
             decay_norm_and_bias=decay_norm_and_bias,
             backbone_lr_factor=backbone_lr_factor,
+            init=init,
             head_std=head_std,
         )
         self.loss = loss if loss is not None else nn.CrossEntropyLoss()
