@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.contracts import IMAGE, is_trainable_task
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class FoldBatchNorm(Callback):
     """In prediction, puts the batch norms into the layers before them: the same scores with less work (row 71).
 
-    The first batch shows which ones can be; the network has its norms back when prediction has ended.
+    The first batch shows which ones can be; where none can, a warning says why. The network has its norms back when
+    prediction has ended.
     """
 
     def __init__(self) -> None:
@@ -38,11 +39,15 @@ class FoldBatchNorm(Callback):
         self._networks = (pl_module.network, pl_module.averaged)
         images = batch[IMAGE][:2]
         averaged = pl_module.averaged if pl_module.scored != "raw" else None
+        try:
+            folded = fold_batch_norm(pl_module.network if averaged is None else averaged, images)
+        except UserError as error:
+            rank_zero_warn(f"FoldBatchNorm changes nothing: {error}")
+            return
         if averaged is None:
-            pl_module.network = fold_batch_norm(pl_module.network, images)
+            pl_module.network = folded
         else:
-            pl_module.averaged = fold_batch_norm(averaged, images)
-        rank_zero_info("FoldBatchNorm: predicting without batch norms")
+            pl_module.averaged = folded
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the network its norms back."""

@@ -37,6 +37,7 @@ each_callback = pytest.mark.parametrize("make", CALLBACKS, ids=lambda cls: cls._
 ALLOWED_STEP_HOOKS = {
     "ConfusionMatrix": {"on_validation_batch_end", "on_test_batch_end"},
     "Ema": {"on_train_batch_end"},
+    "FoldBatchNorm": {"on_predict_batch_start"},
     "LearningRate": {"on_train_batch_start"},
     "Media": {"on_validation_batch_end", "on_test_batch_end"},
     "Progress": {

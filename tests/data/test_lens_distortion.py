@@ -55,7 +55,7 @@ def test_a_mask_moves_with_its_image():
 
 def test_wrong_settings_are_told_in_one_line():
     """They name the option and what is allowed."""
-    with pytest.raises(UserError, match="strength: 0.4 given, allowed: 0 to below 1/3"):
+    with pytest.raises(UserError, match=r"strength: 0.4 given, allowed: 0 to below 1/3"):
         RandomLensDistortion(0.4)
     with pytest.raises(UserError, match="p: 2 given, allowed: 0 to 1"):
         RandomLensDistortion(p=2)

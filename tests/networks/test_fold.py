@@ -31,11 +31,11 @@ def trained(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "left"),
     [
-        (lambda: SmallResNet(), 0),
-        (lambda: torchvision.models.resnet18(), 0),
-        (lambda: torchvision.models.mobilenet_v2(), 0),
+        (SmallResNet, 0),
+        (torchvision.models.resnet18, 0),
+        (torchvision.models.mobilenet_v2, 0),
         (lambda: timm.create_model("mobilenetv1_100"), 0),
-        (lambda: torchvision.models.densenet121(), 62),  # 121 less the stem's and the second one of each of 58 layers
+        (torchvision.models.densenet121, 62),  # 121 less the stem's and the second one of each of 58 layers
     ],
     ids=["own", "resnet18", "mobilenet_v2", "timm mobilenetv1", "densenet121"],
 )

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix
 
 from lightning_cv.contracts import IMAGE, INDEX, LABEL, DataInfo, Showing
 from lightning_cv.tasks import Classify, gallery
-from lightning_cv.tasks.gallery import Confusions, Mistakes, MultilabelMistakes, percent
+from lightning_cv.tasks.gallery import ClassTemplates, Confusions, Mistakes, MultilabelMistakes, percent
 from tests.tasks.small import TinyNet, sgd
 
 NUM_IMAGES, NUM_CLASSES = 120, 5
@@ -185,10 +185,11 @@ def test_confusions_of_all_devices_are_those_of_scikit_learn(monkeypatch):
 
 
 def test_classify_shows_both_and_with_several_labels_the_mistakes():
+    """Of a network that is linear in the pixels, as this one, the templates too."""
     one = Classify(TinyNet(), sgd).galleries(showing())
     several = Classify(TinyNet(), sgd, multilabel=True).galleries(showing())
-    assert [type(part) for part in one] == [Mistakes, Confusions]
-    assert [type(part) for part in several] == [MultilabelMistakes]
+    assert [type(part) for part in one] == [Mistakes, Confusions, ClassTemplates]
+    assert [type(part) for part in several] == [MultilabelMistakes, ClassTemplates]
 
 
 @pytest.mark.parametrize(
