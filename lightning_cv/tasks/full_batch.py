@@ -13,6 +13,6 @@ def warn_of_minibatches(trainer: Trainer) -> None:
     second_order = [type(o).__name__ for o in trainer.optimizers if isinstance(o, torch.optim.LBFGS | Bfgs | Newton)]
     if batches > 1 and second_order:
         rank_zero_warn(
-            f"{second_order[0]} needs the whole training set in each step, and an epoch has {batches:.0f} batches: their noise is "
-            "taken for curvature; let data.init_args.batch_size be the number of training images"
+            f"{second_order[0]} needs the whole training set in each step, and an epoch has {batches:.0f} batches: "
+            "their noise is taken for curvature; let data.init_args.batch_size be the number of training images"
         )

@@ -363,3 +363,12 @@ def test_muon_says_why_it_refuses_a_convolution():
     """row 22: an optimizer's own refusal becomes one line that names the key `optimizer`."""
     with pytest.raises(UserError, match=r"model\.init_args\.optimizer: Muon only supports 2D parameters"):
         build_optimizer(nn.Conv2d(1, 1, 3), from_recipe("Muon"), head=None)
+
+
+def test_a_full_batch_contracts_each_mode_by_its_curvature():
+    """row 21: on a quadratic with the whole set in each step, mode i shrinks by exactly 1 - lr x lambda_i."""
+    curvatures, directions = np.linalg.eigh(MATRIX)
+    path = path_of(partial(torch.optim.SGD, lr=0.02), 10).numpy()
+    modes, start = path @ directions, START @ directions
+    for step in range(10):
+        assert np.abs(modes[step] - start * (1 - 0.02 * curvatures) ** (step + 1)).max() < 1e-12
