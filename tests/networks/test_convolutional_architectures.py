@@ -82,7 +82,7 @@ def test_a_pre_activation_block_lets_everything_pass():
 
 
 def test_parallel_paths_are_a_grouped_convolution():
-    """row 87: 32 explicit paths, added up, equal ResNeXt's grouped bottleneck to 1e-5; it is no larger than ResNet-50."""
+    """row 87: 32 explicit paths, added up, equal ResNeXt's grouped bottleneck to 1e-5; no larger than ResNet-50."""
     block = Bottleneck(256, 64, groups=32, base_width=4).eval()
     features = torch.randn(1, 256, 7, 7)
     with torch.no_grad():

@@ -99,10 +99,14 @@ def test_a_shipped_sweep_is_written_down_and_read_back(name):
 
 
 @pytest.mark.parametrize("name", sorted(SWEEPS))
-def test_wandb_can_run_it_unless_a_parameter_depends_on_another(name):
+def test_wandb_can_run_it_unless_a_parameter_depends_on_another_or_a_controller_proposes(name):
     sweep = read(name)
     if any(parameter.when for parameter in sweep.space.parameters):
         with pytest.raises(UserError, match="depends on another parameter"):
+            wandb_sweep(sweep)
+        return
+    if sweep.sampler.name == "policy_gradient":
+        with pytest.raises(UserError, match="no sampler policy_gradient"):
             wandb_sweep(sweep)
         return
     with warnings.catch_warnings(action="ignore"):

@@ -12,11 +12,13 @@ from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import Composed, compose
 from lightning_cv.recipe.files import Recipe, display_path, read_recipe
 from lightning_cv.recipe.mistakes import mistake, shown
+from lightning_cv.recipe.paths import join_path
 from lightning_cv.recipe.shipped import existing, find
-from lightning_cv.recipe.space import Range, Space, Value
+from lightning_cv.recipe.space import Choice, Range, Space, Value
 from lightning_cv.recipe.space_file import plain_space, read_space, read_values
 from lightning_cv.recipe.suggest import hint
 from lightning_cv.record.redact import redact
+from lightning_cv.sweep.definition.controller import MOST_VALUES
 from lightning_cv.sweep.definition.objectives import COSTS, read_objectives, read_pick
 from lightning_cv.sweep.definition.options import plain_named, read_pruner, read_sampler
 from lightning_cv.sweep.definition.pruners import pruner_options
@@ -211,8 +213,23 @@ def _check_together(said: Recipe, sweep: Sweep) -> None:
         if len(ranges) < len(sweep.space.parameters):
             message = "cmaes draws choices, and what depends on them, at random; tpe and gp learn those too"
             warnings.warn(str(mistake(said, "sampler", message)), stacklevel=2)
+    if sweep.sampler.name == "policy_gradient":
+        _check_decisions(said, sweep)
     if sweep.pruner is not None:
         _check_pruner(said, sweep, sweep.pruner)
+
+
+def _check_decisions(said: Recipe, sweep: Sweep) -> None:
+    """A controller decides between few values."""
+    if len(sweep.objectives) > 1:
+        raise mistake(said, "sampler", "policy_gradient takes one objective; tpe and gp take several")
+    for parameter in sweep.space.parameters:
+        whole = isinstance(parameter, Choice) or (parameter.integer and not parameter.log)
+        number = len(parameter.options) if isinstance(parameter, Choice) else int(parameter.high - parameter.low) + 1
+        if not whole or number > MOST_VALUES:
+            few = f"choices, or int ranges of up to {MOST_VALUES} values"
+            problem = f"policy_gradient decides between values: allowed are {few}"
+            raise mistake(said, join_path("space", parameter.path), problem)
 
 
 def _check_pruner(said: Recipe, sweep: Sweep, pruner: Named) -> None:

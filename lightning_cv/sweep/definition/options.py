@@ -12,11 +12,12 @@ from lightning_cv.recipe.files import Recipe
 from lightning_cv.recipe.mistakes import mistake, shown
 from lightning_cv.recipe.paths import get_at, join_path
 from lightning_cv.recipe.suggest import hint
+from lightning_cv.sweep.definition.controller import controller_sampler
 from lightning_cv.sweep.definition.spec import Named
 
-# Drawn by functions of the trial's number; the others by Optuna's class of this name.
+# Drawn by functions of the trial's number; the others by Optuna's class of this name, or by our own one.
 PLANNED = ("random", "grid", "qmc")
-SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler"}
+SAMPLERS = {"tpe": "TPESampler", "gp": "GPSampler", "cmaes": "CmaEsSampler", "policy_gradient": "PolicyGradientSampler"}
 PRUNERS = {
     "median": "MedianPruner",
     "percentile": "PercentilePruner",
@@ -87,9 +88,11 @@ def plain_named(named: Named) -> dict[str, Any]:
 
 
 def optuna_class(name: str) -> Any:
-    """Optuna's sampler or pruner of this name."""
+    """Optuna's sampler or pruner of this name, or our own one."""
     import optuna
 
+    if name == SAMPLERS["policy_gradient"]:
+        return controller_sampler()
     return getattr(optuna.samplers if name.endswith("Sampler") else optuna.pruners, name)
 
 

@@ -25,9 +25,10 @@ def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
     """The sampler of one trial; make one for each.
 
     Listed trials and those of random, grid and qmc are planned: their values follow from seed, number and path alone,
-    in whichever order, process or machine they are drawn. TPE, GP and CMA-ES learn from the trials that have ended by
-    then, and so depend on the order; what they draw at random follows from (seed, number), so that two workers never
-    draw the same, nor does a study that goes on. GP loads torch, as late as when it has trials to learn from.
+    in whichever order, process or machine they are drawn. TPE, GP, CMA-ES and the controller learn from the trials that
+    have ended by then, and so depend on the order; what they draw at random follows from (seed, number), so that two
+    workers never draw the same, nor does a study that goes on. GP loads torch, as late as when it has trials to learn
+    from.
 
     Args:
         sweep: what is searched, and how.
@@ -36,10 +37,12 @@ def make_sampler(sweep: Sweep, number: int) -> BaseSampler:
     if sweep.listed or sweep.sampler.name in PLANNED:
         return _planned(_plan(sweep))
     options = dict(sweep.sampler.options)
-    if sweep.sampler.name != "tpe":
+    if sweep.sampler.name in ("gp", "cmaes"):
         options["warn_independent_sampling"] = False
     seed = int(_unit(sweep.seed, number, sweep.sampler.name) * 2**32)
     sampler: BaseSampler = build(SAMPLERS[sweep.sampler.name], {**options, "seed": seed})
+    if sweep.sampler.name == "policy_gradient":
+        setattr(sampler, "order", sweep.space.paths)  # noqa: B010 - Optuna's class has no such attribute
     return sampler
 
 

@@ -48,7 +48,7 @@ class Sweep:
         space: what is searched.
         objectives: one, or several for a Pareto front.
         pick: whether a trial is worth its best validation (by the first objective) or its last one.
-        sampler: random, grid, qmc, tpe, gp or cmaes.
+        sampler: random, grid, qmc, tpe, gp, cmaes or policy_gradient.
         seed: of the sampler.
         trials: how many; with grid None: all points.
         pruner: None: every trial trains to its end.

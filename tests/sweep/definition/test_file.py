@@ -87,6 +87,32 @@ MISTAKES = {
         "one objective",
     ),
     "cmaes one range": ({"sampler": "sampler: cmaes # here"}, "sampler", "at least two ranges"),
+    "controller several": (
+        {
+            "sampler": "sampler: policy_gradient # here",
+            "objective": "objective: [{metric: val/loss}, {metric: val/accuracy}]",
+        },
+        "sampler",
+        "policy_gradient takes one objective",
+    ),
+    "controller option": (
+        {"sampler": "sampler: {name: policy_gradient, learning_rat: 1} # here"},
+        "sampler.learning_rat",
+        "learning_rate?",
+    ),
+    "controller value": (
+        {"sampler": "sampler: {name: policy_gradient, learning_rate: 0} # here"},
+        "sampler",
+        "learning_rate is 0; allowed: above 0",
+    ),
+    "controller range": (
+        {
+            "sampler": "sampler: policy_gradient",
+            "space": "space:\n  model.init_args.optimizer.init_args.lr: {log_uniform: [1.0e-4, 1.0e-1]} # here",
+        },
+        "space.model.init_args.optimizer.init_args.lr",
+        "allowed are choices, or int ranges of up to 64 values",
+    ),
     "no trials": ({"trials": None}, "trials", "how many trials?"),
     "trials 0": ({"trials": "trials: 0 # here"}, "trials", "0 given, allowed: whole numbers from 1"),
     "trials text": ({"trials": "trials: many # here"}, "trials", "'many' given"),
