@@ -18,6 +18,7 @@ from lightning_cv.recipe.request import RunRequest
 from lightning_cv.recipe.sizes import size_text
 from lightning_cv.run.build import build, check_recipe, print_if_asked
 from lightning_cv.run.cli import RecipeCLI
+from lightning_cv.tasks.fit_to_data import fit_to_images
 
 # It runs here, whatever the recipe trains on.
 _HERE = {
@@ -30,6 +31,7 @@ _HERE = {
     "trainer.logger": False,
 }
 _SEES = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_WIDE = 1_000_000  # weights in linear layers from which dropout is usual
 _HEADS = ("layer", "kind", "output", "parameters", "multiply-adds", "memory")
 
 
@@ -53,10 +55,25 @@ def inspect(request: RunRequest) -> int:
         raise UserError(f"inspect needs a task with a network, not {type(cli.model).__name__}")
     network: nn.Module = cli.model.network
     shape = request.image or _shape_of_data(cli)
+    if request.image is None:
+        fit_to_images(network, cli.datamodule)
     counted = _counted(network, torch.zeros(1, *shape), composed)
     print("\n".join([*_table(counted.layers), "", *_summary(counted, shape)]))
     print("\n".join(_fields(network, shape)))
+    for remark in remarks(network, cli.datamodule):
+        print(_line("remark", remark))
     return 0
+
+
+def remarks(network: nn.Module, data: object) -> Iterator[str]:
+    """Where a recipe departs from two rules of thumb: dropout for wide layers, augmentation by default (row 44)."""
+    wide = sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad)
+    attends = any("attention" in type(module).__name__.lower() for module in network.modules())
+    drops = any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules())
+    if wide > _WIDE and not drops and not attends:
+        yield f"{wide / 1e6:.1f} million weights in linear layers and no dropout: it may learn its images by heart"
+    if isinstance(data, VisionData) and not data.train_transform and not data.batch_transforms:
+        yield "no augmentation: neither data.init_args.train_transform nor batch_transforms is stated"
 
 
 def _shape_of_data(cli: RecipeCLI) -> tuple[int, int, int]:

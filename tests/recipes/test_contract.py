@@ -20,6 +20,23 @@ from tests.callbacks.tiny import newest
 from tests.makers import CLASSES, make_for, trust_made_files
 
 RECIPES = {recipe.name: recipe for recipe in shipped()}
+# What takes minutes and gigabytes at full size is tested with fewer layers or smaller images, and is else as shipped.
+NETWORK, TRANSFORMS = (
+    "model.init_args.network.init_args",
+    "data.init_args.{}_transform.init_args.transforms.{}.init_args",
+)
+SMALL_IMAGES = {
+    f"{TRANSFORMS.format('train', 0)}.size": "[64, 64]",
+    f"{TRANSFORMS.format('eval', 0)}.size": "72",
+    f"{TRANSFORMS.format('eval', 1)}.size": "64",
+}
+SMALLER = {
+    "imagenet_resnet50_classic": SMALL_IMAGES,
+    "imagenet_resnet50": SMALL_IMAGES,
+    "imagenet_vit_b16": {f"{NETWORK}.depth": "1"},
+    "imagenet_swin_t": {f"{NETWORK}.depths": "[1, 1, 1, 1]"},
+    "imagenet_mixer_b16": {f"{NETWORK}.num_blocks": "1"},
+}
 
 
 def test_there_are_recipes():
@@ -47,6 +64,7 @@ def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest
         "trainer.accelerator": "cpu",
         "trainer.enable_model_summary": "false",
         "data.init_args.num_workers": "0",
+        **SMALLER.get(path.stem, {}),
         **overrides,
     }
     return RunRequest(

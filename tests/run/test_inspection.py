@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
+from torch import nn
 
 from lightning_cv.cli.main import main
+from lightning_cv.data import Digits, RandomCrop
+from lightning_cv.networks.classify import Mlp
+from lightning_cv.run.inspection import remarks
 
 NETWORK = """\
 model:
@@ -76,3 +80,12 @@ def test_nothing_is_written(capsys):
     inspected(capsys, "digits_mlp")
     assert not list(Path.cwd().iterdir())
     assert torch.is_grad_enabled()
+
+
+def test_it_remarks_on_wide_layers_without_dropout_and_on_missing_augmentation():
+    """row 44: two rules of the course, each told where it is broken and nowhere else."""
+    wide = Mlp(10, image=(1, 32, 32), hidden=[1024])
+    assert [remark[:20] for remark in remarks(wide, Digits())] == ["1.1 million weights ", "no augmentation: nei"]
+    dropping = Mlp(10, image=(1, 32, 32), hidden=[1024], dropout=0.5)
+    assert not list(remarks(dropping, Digits(batch_transforms=[RandomCrop(1)])))
+    assert not list(remarks(Mlp(10, hidden=[16]), Digits(train_transform=nn.Identity())))
