@@ -84,3 +84,13 @@ def test_prediction_runs_without_norms_and_ends_with_them(averaged):
     assert (task.predict(folded, images) - before).abs().max() < 1e-5
     callback.on_predict_end(None, task)
     assert task._scored_networks()[0][1] is scored
+
+
+def test_an_exported_network_has_no_norms_left():
+    """row 71: torch.export of the folded network scores the same and holds no operation of a batch norm."""
+    network, images = trained(SmallResNet(widths=[8, 16], blocks_per_stage=1)), torch.randn(2, 3, 16, 16)
+    plain, folded = (torch.export.export(n, (images,)) for n in (network, fold_batch_norm(network, images)))
+    assert "batch_norm" in str(plain.graph)
+    assert "batch_norm" not in str(folded.graph)
+    with torch.no_grad():
+        assert (folded.module()(images) - network(images)).abs().max() < 1e-5
