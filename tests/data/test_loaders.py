@@ -195,3 +195,15 @@ def test_a_download_that_is_not_there_is_said_in_one_line(tmp_path, monkeypatch)
             make(root=str(tmp_path), download=False).prepare_data()
     with pytest.raises(UserError, match=r"^data\.init_args\.root: Cifar10 .* its download fails \(<urlopen[^\n]*$"):
         Cifar10(root=str(tmp_path)).prepare_data()
+
+
+def test_digits_have_one_channel_or_three_that_are_equal():
+    """For networks that take colour images only."""
+    grey, colored = Digits(), Digits(channels=3)
+    for data in (grey, colored):
+        data.setup("fit")
+    assert colored.info.channels == 3
+    one, three = grey.split(Stage.TRAIN).images, colored.split(Stage.TRAIN).images
+    assert torch.equal(three, one.repeat(1, 3, 1, 1))
+    with pytest.raises(UserError, match=r"data.init_args.channels: 2 given, allowed: 1, 3"):
+        Digits(channels=2)

@@ -226,6 +226,20 @@ HOSTILE = {
     "another recipe's file as a class": {"model.init_args.loss": "./hostile.yaml"},
     "another recipe's file as a callback": {"callbacks.early": "hostile.yaml"},
     "another recipe's file as the model": {"model": "hostile.yaml"},
+    **{
+        f"{factory} as a factory": {
+            "model.init_args.network": "{class_path: lightning_cv.networks.build_network, init_args: "
+            f"{{factory: {factory}, {options}}}}}"
+        }
+        for factory, options in (
+            ("os.system", "command: touch executed"),
+            ("subprocess.Popen", f"args: {TOUCH}"),
+            ("torch.nn.modules.module.os.system", "command: touch executed"),
+            ("stranger.Loss", "a: 1"),
+            ("torch.load", "f: evil.pt"),
+            ("'{class_path: subprocess.Popen}'", f"args: {TOUCH}"),
+        )
+    },
     "the policy itself": {"model.init_args.activation": "jsonargparse.set_parsing_settings"},
     "private names": {"model.init_args.activation": "torch.nn.Module.__init__.__globals__"},
 }
