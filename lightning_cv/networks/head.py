@@ -52,7 +52,7 @@ def num_classes(network: nn.Module) -> int | None:
         return _width(find_head(network))
     except UserError:
         stated = getattr(network, "num_classes", None)
-        return stated if isinstance(stated, int) else None
+        return stated if isinstance(stated, int) and stated > 0 else None
 
 
 def start_head(network: nn.Module, std: float = 1e-3) -> None:

@@ -31,8 +31,8 @@ SMALL_IMAGES = {
     f"{TRANSFORMS.format('eval', 1)}.size": "64",
 }
 SMALLER = {
-    "imagenet_resnet50_classic": SMALL_IMAGES,
-    "imagenet_resnet50": SMALL_IMAGES,
+    "imagenet_resnet50_classic": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
+    "imagenet_resnet50": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
     "imagenet_vit_b16": {f"{NETWORK}.depth": "1"},
     "imagenet_swin_t": {f"{NETWORK}.depths": "[1, 1, 1, 1]"},
     "imagenet_mixer_b16": {f"{NETWORK}.num_blocks": "1"},

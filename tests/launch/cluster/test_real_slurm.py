@@ -107,6 +107,7 @@ def test_a_job_that_is_preempted_by_signal_is_requeued_and_ends_with_the_same_bi
     until(lambda: "PENDING" in state_of(job) or has_ended(job))
     assert "requeue   restart 1 of 50 at most" in log_of(job)
     assert fields_of(job)["Requeue"] == "1"
+    until(lambda: fields_of(job)["Reason"] == "BeginTime" or has_ended(job))  # known at SLURM's next look at its queue
     capfd.readouterr()
     assert main(["jobs"]) == 0
     assert "PENDING (BeginTime)" in capfd.readouterr().out
