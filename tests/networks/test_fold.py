@@ -15,6 +15,7 @@ from lightning_cv.errors import UserError
 from lightning_cv.networks.classify import Mlp, SmallResNet
 from lightning_cv.networks.fold import fold_batch_norm
 from lightning_cv.tasks import Classify
+from tests.tolerances import assert_close
 
 
 def trained(network: nn.Module) -> nn.Module:
@@ -94,3 +95,24 @@ def test_an_exported_network_has_no_norms_left():
     assert "batch_norm" not in str(folded.graph)
     with torch.no_grad():
         assert (folded.module()(images) - network(images)).abs().max() < 1e-5
+
+
+def test_a_layer_that_two_norms_share_stays_as_it_is():
+    """Folding one of them would scale what the other gets; a pair that nothing shares is folded beside them."""
+
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+            self.layer, self.one, self.other = nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.norm(self.first(x))
+            return self.one(self.layer(x)) + self.other(self.layer(x + 1))
+
+    network, inputs = trained(Shared()), torch.randn(5, 4)
+    folded = fold_batch_norm(network, inputs)
+    with torch.no_grad():
+        assert_close(folded(inputs), network(inputs))
+    left = {name for name, module in folded.named_modules() if isinstance(module, _BatchNorm)}
+    assert left == {"one", "other"}
