@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-import faster_coco_eval
+import faster_coco_eval as faster
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -88,9 +88,7 @@ def main() -> None:
     times = interleaved(
         {
             "lightning_cv": ours,
-            "faster_coco_eval": lambda: theirs(
-                "faster_coco_eval", faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster
-            ),
+            "faster_coco_eval": lambda: theirs("faster_coco_eval", faster.COCO, faster.COCOeval_faster),
             "pycocotools": lambda: theirs("pycocotools", COCO, COCOeval),
         },
         rounds=ROUNDS,

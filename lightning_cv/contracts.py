@@ -22,15 +22,29 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE",
+    "AREA",
+    "BOX",
+    "BOX_IMAGE",
+    "BOX_LABEL",
+    "CROWD",
     "INDEX",
+    "KEYPOINT",
     "LABEL",
+    "MASK",
     "SHARE",
+    "SIZE",
+    "SOURCE_SIZE",
     "Batch",
     "Batches",
     "DataInfo",
+    "Detections",
+    "Detector",
+    "DetectorOutput",
     "FitsImages",
     "Gallery",
+    "KeypointSet",
     "LogsPictures",
+    "Objects",
     "PublishesInfo",
     "Scored",
     "SharesBatches",
@@ -49,6 +63,17 @@ LABEL = "label"  # (B,) int64 class index; (B, C) float32 in [0, 1] for soft or 
 INDEX = "index"  # (B,) int64 position of each sample in its split: names samples, seeds augmentation
 SHARE = "share"  # () float32, only where devices share a training batch unevenly: this one's part, 1 for an even one
 
+# Where images hold objects, those of all B images follow each other, M together, and images may have padding.
+SIZE = "size"  # (B, 2) int64 (height, width) in pixels of the image itself; right of and below it there is padding
+SOURCE_SIZE = "source_size"  # (B, 2) int64 (height, width) of the image as it was read, before any transform
+BOX_IMAGE = "box_image"  # (M,) int64 in [0, B): which image of the batch an object is on, ascending
+BOX = "box"  # (M, 4) float32 corners (x1, y1, x2, y2) in pixels of the transformed image
+BOX_LABEL = "box_label"  # (M,) int64 class index
+CROWD = "crowd"  # (M,) bool: a region with many objects, neither trained on nor to be found
+AREA = "area"  # (M,) float32 square pixels of the object in the image as it was read
+MASK = "mask"  # (M, H, W) uint8 in {0, 1}, where the data have masks
+KEYPOINT = "keypoint"  # (M, K, 3) float32 (x, y, 0 unknown or 1 hidden or 2 visible), where the data have keypoints
+
 Batch = dict[str, "Tensor"]
 Batches = Callable[[], Iterable[Batch]]  # one pass over a set of images each time it is called
 
@@ -65,6 +90,126 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True)
+class KeypointSet:
+    """The K keypoints that objects of a data set have.
+
+    Args:
+        names: one each.
+        swaps: (K) the keypoint that each becomes in a mirror: left and right change places.
+        sigmas: (K) how exactly each can be marked, as a share of the object's size; for the similarity (row 225).
+    """
+
+    names: tuple[str, ...]
+    swaps: tuple[int, ...]
+    sigmas: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The N objects on one image.
+
+    Args:
+        boxes: (N, 4) float32 corners (x1, y1, x2, y2) in pixels.
+        labels: (N,) int64 class indices.
+        crowd: (N,) bool, see `CROWD`.
+        areas: (N,) float32, see `AREA`.
+        masks: (N, H, W) uint8 in {0, 1}.
+        keypoints: (N, K, 3) float32, see `KEYPOINT`.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    crowd: Tensor
+    areas: Tensor
+    masks: Tensor | None = None
+    keypoints: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, rows: Tensor) -> Objects:
+        """Some of them, by mask or index."""
+        return Objects(
+            self.boxes[rows],
+            self.labels[rows],
+            self.crowd[rows],
+            self.areas[rows],
+            None if self.masks is None else self.masks[rows],
+            None if self.keypoints is None else self.keypoints[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """The n objects that a network finds on one image, the surest first.
+
+    Args:
+        boxes: (n, 4) float32 corners (x1, y1, x2, y2) in pixels.
+        scores: (n,) float32 in [0, 1].
+        labels: (n,) int64 class indices.
+        masks: (n, H, W) float32 in [0, 1]: the probability of each pixel.
+        keypoints: (n, K, 3) float32 (x, y, score).
+        extras: what further heads say, first dimension n.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Tensor | None = None
+    keypoints: Tensor | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def select(self, rows: Tensor) -> Detections:
+        """Some of them, by mask or index, in that order."""
+        return Detections(
+            self.boxes[rows],
+            self.scores[rows],
+            self.labels[rows],
+            None if self.masks is None else self.masks[rows],
+            None if self.keypoints is None else self.keypoints[rows],
+            {name: values[rows] for name, values in self.extras.items()},
+        )
+
+
+@dataclass(frozen=True)
+class DetectorOutput:
+    """What a detector says of a batch.
+
+    Args:
+        losses: named scalars, means over the batch; empty where no objects were given.
+        detections: one an image; empty in training.
+    """
+
+    losses: Mapping[str, Tensor] = field(default_factory=dict)
+    detections: Sequence[Detections] = ()
+
+
+class Detector(Protocol):
+    """A network that finds objects.
+
+    `finds` says of what kind its detections are besides boxes: "mask", "keypoint".
+    """
+
+    num_classes: int
+    finds: tuple[str, ...]
+
+    def __call__(self, images: Tensor, sizes: Tensor, objects: Sequence[Objects] | None = None) -> DetectorOutput:
+        """Losses in training; else detections, and losses too if the objects are given.
+
+        What it says of an image must not depend on the other images of the batch, save by its training losses.
+
+        Args:
+            images: (B, C, H, W) float32, normalized.
+            sizes: (B, 2) int64, see `SIZE`.
+            objects: one an image, without crowds; may be empty.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class DataInfo:
     """What a data set publishes about itself, known after its `setup`.
 
@@ -75,6 +220,9 @@ class DataInfo:
         mean: per-channel mean of the training split, images in [0, 1].
         std: per-channel standard deviation of the training split, images in [0, 1].
         multilabel: labels are (B, C) with any number of classes at once.
+        objects: images hold objects, and batches the keys of objects instead of labels.
+        masks: objects have masks.
+        keypoints: what keypoints objects have; None: none.
     """
 
     class_names: tuple[str, ...]
@@ -83,6 +231,9 @@ class DataInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     multilabel: bool = False
+    objects: bool = False
+    masks: bool = False
+    keypoints: KeypointSet | None = None
 
     @property
     def num_classes(self) -> int:

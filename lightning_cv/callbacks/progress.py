@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lightning.pytorch import LightningModule, Trainer
 
-UNPRINTED = ("lr", "throughput/")  # beginnings of the metrics that the permanent lines leave to the curves
+UNPRINTED = ("lr", "throughput/")  # beginnings of the metrics that lines leave to the curves
 
 
 @skip_idle_hooks
@@ -201,7 +201,8 @@ class Progress(ProgressBar):
         flush = trainer.global_step // max(log_period(trainer), 1)
         if flush != self._metrics_step:
             self._metrics_step = flush
-            self._metrics = _text({name: float(value) for name, value in trainer.progress_bar_metrics.items()})
+            shown = {name: value for name, value in trainer.progress_bar_metrics.items() if is_printed(name)}
+            self._metrics = _text({name: float(value) for name, value in shown.items()})
         return self._metrics
 
     def _report(self, event: str, trainer: Trainer, task: LightningModule) -> None:
@@ -236,7 +237,12 @@ def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
     epoch = {name.removesuffix("_epoch"): value for name, value in metrics.items() if name.endswith("_epoch")}
     others = {name: value for name, value in metrics.items() if not name.endswith("_epoch")}
     shown = {**others, **epoch}
-    return {name: shown[name] for name in sorted(shown) if not name.startswith(UNPRINTED)}
+    return {name: shown[name] for name in sorted(shown) if is_printed(name)}
+
+
+def is_printed(name: str) -> bool:
+    """Whether a metric stands in lines; values of single classes, such as `val/ap/cat`, are for the curves."""
+    return not name.startswith(UNPRINTED) and name.count("/") < 2
 
 
 def _text(metrics: Mapping[str, float], best: str | None = None) -> str:

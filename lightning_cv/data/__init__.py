@@ -9,6 +9,8 @@ from lightning_cv.data.image_folder import ImageFolder
 from lightning_cv.data.lens_distortion import RandomLensDistortion
 from lightning_cv.data.mnist import Mnist
 from lightning_cv.data.normalization import MeanStd
+from lightning_cv.data.objects import RandomObjectFlip
+from lightning_cv.data.scenes import Scenes
 from lightning_cv.data.splits import ResidentSplit, Split
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Digits",
     "ImageFolder",
     "Mnist",
+    "Scenes",
     # what they are made of
     "MeanStd",
     "ResidentSplit",
@@ -25,6 +28,7 @@ __all__ = [
     "VisionData",
     # transforms of single images
     "RandomLensDistortion",
+    "RandomObjectFlip",
     # transforms of training batches
     "Cutout",
     "KeyedTransform",

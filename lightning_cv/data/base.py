@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchvision.transforms import v2
 
-from lightning_cv.contracts import IMAGE, INDEX, Batch, DataInfo, Stage
+from lightning_cv.contracts import BOX_IMAGE, IMAGE, INDEX, SIZE, SOURCE_SIZE, Batch, DataInfo, Stage
 from lightning_cv.data.augmentation import BatchAugmentation, check_batch_transforms
 from lightning_cv.data.class_folders import read_pictures
 from lightning_cv.data.in_training import input_dtype, training_position
@@ -31,8 +31,10 @@ from lightning_cv.data.sampler import (
 )
 from lightning_cv.data.splits import PARTS, ResidentSplit, Split
 from lightning_cv.data.workers import WorkerLoader, Workers
+from lightning_cv.errors import UserError
 
 Loader = ResidentLoader | WorkerLoader
+_ON_HOST = (SIZE, SOURCE_SIZE, BOX_IMAGE)
 
 
 class VisionData(LightningDataModule, ABC):
@@ -126,7 +128,8 @@ class VisionData(LightningDataModule, ABC):
     def predict_from(self, pictures: Path) -> None:
         """Predict these instead of the data set's own: an image file, or a folder with images in it and below.
 
-        They are read with the channels of the data; without `eval_transform` they are resized to its images.
+        They are read with the channels of the data; without `eval_transform` they are resized to its images, unless
+        these hold objects: then each keeps its size.
         """
         self._pictures = pictures
 
@@ -194,7 +197,8 @@ class VisionData(LightningDataModule, ABC):
 
     def predict_dataloader(self) -> Loader:
         """Every sample to predict once, un-augmented, in order."""
-        resize = None if self._pictures is None else v2.Resize(list(self.info.size_px), antialias=True)
+        one_size = self._pictures is not None and not self.info.objects
+        resize = v2.Resize(list(self.info.size_px), antialias=True) if one_size else None
         return self._evaluation_loader(Stage.PREDICT, otherwise=resize)
 
     def training_images(self) -> Iterator[Batch]:
@@ -208,12 +212,16 @@ class VisionData(LightningDataModule, ABC):
             yield {**batch, IMAGE: self._normalizer(batch[IMAGE].cpu())}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move each tensor without waiting (Lightning's own walk through the batch costs more than that)."""
+        """Move each tensor without waiting (Lightning's own walk through the batch costs more than that).
+
+        What the host reads in each step stays with it: sizes, and which image an object is on.
+        """
         # Read here, since on the device it would wait for all work under way.
         self._first_index = int(batch[INDEX][0])
         if device.type == "cpu":
             return batch
-        return {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+        moved = {key: value.to(device, non_blocking=True) for key, value in batch.items() if key not in _ON_HOST}
+        return {**batch, **moved}
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Make float, normalized images of the uint8 ones; in training, augment them."""
@@ -244,12 +252,18 @@ class VisionData(LightningDataModule, ABC):
         self._info = describe(self.split(stage), self.eval_transform)
         channels = self._info.channels
         self._set_statistics(choose_statistics(self.normalize, channels, measured=self._measured_statistics))
+        if self._info.objects and self.batch_transforms:
+            name = type(self.batch_transforms[0]).__name__
+            raise UserError(
+                f"data.init_args.batch_transforms: {name} moves no boxes; allowed with objects: none (transforms of an "
+                "image with its objects belong in train_transform)"
+            )
         for transform in self.batch_transforms:
             if is_mixing(transform):
                 tell_num_classes(transform, self._info.num_classes)
 
     def _measured_statistics(self) -> MeanStd:
-        split, workers = self.split(Stage.TRAIN), Workers(self.num_workers)
+        split, workers = self.split(Stage.TRAIN), Workers(self.num_workers, pads=self.info.objects)
         return measure_split(
             split, self.eval_transform, workers=workers, seed=self.split_seed, on_corrupt=self.on_corrupt
         )
@@ -271,7 +285,7 @@ class VisionData(LightningDataModule, ABC):
             return ResidentLoader(split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu")
         if self.keep_on_device:
             rank_zero_warn("data.init_args.keep_on_device is ignored: images that are read by workers stay there")
-        workers = Workers(self.num_workers, pin_memory)
+        workers = Workers(self.num_workers, pin_memory, pads=self.info.objects)
         return WorkerLoader(
             split, sampler, transform=transform, seed=self._run_seed, workers=workers, on_corrupt=self.on_corrupt
         )

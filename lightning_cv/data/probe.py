@@ -6,12 +6,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_cv.contracts import IMAGE, DataInfo
+from lightning_cv.contracts import IMAGE, SIZE, DataInfo, Objects
 from lightning_cv.data.normalization import MeanStd, measure
 from lightning_cv.data.sampler import WholeBatches
 from lightning_cv.data.seeding import borrowed_cpu_generator
-from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError
-from lightning_cv.data.workers import WorkerLoader, Workers, read_sample
+from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError, keypoints_of
+from lightning_cv.data.workers import Sample, WorkerLoader, Workers, read_sample
 from lightning_cv.errors import DataError, UserError
 
 MAX_MEASURED = 10_000  # images read from files; the mean of so many is known to a hundredth of a pixel's deviation
@@ -25,15 +25,19 @@ def describe(split: Split, transform: nn.Module | None) -> DataInfo:
         UserError: no image can be read, or the transform fails.
     """
     with borrowed_cpu_generator():
-        image, label = _first_sample(split, transform)
-    channels, height, width = image.shape
+        sample = _first_sample(split, transform)
+    channels, height, width = sample.image.shape
+    target = sample.target
     return DataInfo(
         class_names=split.class_names,
         channels=channels,
         size_px=(height, width),
         mean=(0.0,) * channels,
         std=(1.0,) * channels,
-        multilabel=label is not None and label.ndim == 1,
+        multilabel=isinstance(target, Tensor) and target.ndim == 1,
+        objects=isinstance(target, Objects),
+        masks=isinstance(target, Objects) and target.masks is not None,
+        keypoints=keypoints_of(split),
     )
 
 
@@ -60,7 +64,7 @@ def measure_split(
     return measure(_images(loader))
 
 
-def _first_sample(split: Split, transform: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+def _first_sample(split: Split, transform: nn.Module | None) -> Sample:
     first_error: UnreadableImageError | None = None
     for index in range(len(split)):
         try:
@@ -89,4 +93,8 @@ class _Sample(WholeBatches):
 
 def _images(loader: WorkerLoader) -> Iterator[Tensor]:
     for batch in loader:
-        yield batch[IMAGE]
+        if SIZE not in batch:
+            yield batch[IMAGE]
+            continue
+        for image, (height, width) in zip(batch[IMAGE], batch[SIZE].tolist(), strict=True):
+            yield image[None, :, :height, :width]  # padding is no part of an image

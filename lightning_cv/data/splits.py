@@ -6,15 +6,18 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from lightning_cv.contracts import Stage
+from lightning_cv.contracts import KeypointSet, Objects, Stage
+
+Target = Tensor | Objects | None
 
 
 @runtime_checkable
 class Split(Protocol):
     """A map-style data set that can name its classes and its samples.
 
-    `split[index]` is the image, uint8 (C, H, W), and its label: an int64 scalar, a float32 (C,) vector for
-    multilabel data, or None where there is none. An image that cannot be read raises `UnreadableImageError`.
+    `split[index]` is the image, uint8 (C, H, W), and its target: an int64 scalar, a float32 (C,) vector for
+    multilabel data, `Objects`, or None where there is none. An image that cannot be read raises
+    `UnreadableImageError`. A split of images with objects says what keypoints they have in an attribute `keypoints`.
     """
 
     @property
@@ -24,7 +27,7 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor | None]: ...
+    def __getitem__(self, index: int) -> "tuple[Tensor, Target]": ...
 
     def name(self, index: int) -> str:
         """What to call a sample in messages: its path where it is a file."""
@@ -62,6 +65,11 @@ class ResidentSplit:
     def subset(self, positions: Tensor, title: str) -> "ResidentSplit":
         """The samples at `positions` (n,) int64 as a split of their own."""
         return ResidentSplit(self.images[positions], self.labels[positions], self.class_names, title, positions)
+
+
+def keypoints_of(split: Split) -> KeypointSet | None:
+    """What keypoints the objects of a split have."""
+    return getattr(split, "keypoints", None)
 
 
 class UnreadableImageError(Exception):

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, Batch
+from lightning_cv.contracts import IMAGE, INDEX, LABEL, SIZE, SOURCE_SIZE, Batch, Objects
 from lightning_cv.data.faults import Fault, FaultReport
+from lightning_cv.data.objects import transform_with_objects
 from lightning_cv.data.sampler import EpochSampler, weighted
 from lightning_cv.data.seeding import borrowed_cpu_generator
-from lightning_cv.data.splits import Split, UnreadableImageError
+from lightning_cv.data.splits import Split, Target, UnreadableImageError, keypoints_of
 from lightning_cv.errors import UserError
 from lightning_cv.ops.counter_random import sample_keys
+from lightning_cv.ops.objects import pack
 
 Request = tuple[Tensor, list[int]]  # (b,) indices, and a key for each
 
@@ -36,9 +38,10 @@ class WorkerLoader:
     Args:
         split: what is read.
         batch_sampler: decides the batches of this device.
-        transform: applied to each uint8 image (C, H, W); gives uint8 (C, H', W'), one size for all.
+        transform: applied to each uint8 image (C, H, W), with its objects where it has some; gives uint8 (C, H', W'),
+            one size for all unless `workers.pads`.
         seed: of the transform's draws.
-        workers: how many processes read, and whether into page-locked memory.
+        workers: how many processes read, whether into page-locked memory, and whether images may differ in size.
         on_corrupt: whether an image that cannot be read ends the run or is left out.
     """
 
@@ -55,7 +58,7 @@ class WorkerLoader:
         self.batch_sampler = batch_sampler
         self._report = FaultReport(on_corrupt)
         self._loader: DataLoader[ReadBatch] = DataLoader(
-            _BatchReader(split, transform),
+            _BatchReader(split, transform, pads=workers.pads),
             sampler=_KeyedRequests(batch_sampler, seed),
             batch_size=None,
             collate_fn=_unchanged,
@@ -77,7 +80,7 @@ class WorkerLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of {image: (b, C, H, W) uint8, label where there is one, index: (b,) int64}.
+        """Batches of {image: (b, C, H, W) uint8, index: (b,) int64, label or objects where there are any}.
 
         Raises:
             UserError: an image that cannot be read (unless it is to be left out), a batch with none that can,
@@ -96,24 +99,50 @@ class WorkerLoader:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who reads: `num_workers` processes (0: this one), into page-locked memory if `pin_memory`."""
+    """Who reads: `num_workers` processes (0: this one), into page-locked memory if `pin_memory`.
+
+    With `pads`, images of different sizes are padded, and a batch tells their sizes: images with objects.
+    """
 
     num_workers: int = 0
     pin_memory: bool = False
+    pads: bool = False
 
 
-def read_sample(split: Split, index: int, transform: nn.Module | None) -> tuple[Tensor, Tensor | None]:
-    """One transformed image, uint8 (C, H, W), and its label.
+class Sample(NamedTuple):
+    """What was read of one sample.
+
+    Args:
+        image: (C, H, W) uint8, transformed.
+        target: its label or its objects, moved with it; None: unknown.
+        source_size: (height, width) before the transform.
+    """
+
+    image: Tensor
+    target: Target
+    source_size: tuple[int, int]
+
+
+def read_sample(split: Split, index: int, transform: nn.Module | None) -> Sample:
+    """One sample, transformed.
 
     Raises:
         UnreadableImageError: the file cannot be decoded.
         UserError: the transform fails, or gives something else than uint8.
     """
-    image, label = split[index]
+    image, target = split[index]
+    source_size = (image.shape[-2], image.shape[-1])
     if transform is None:
-        return image, label
+        return Sample(image, target, source_size)
     try:
-        transformed: Tensor = transform(image)
+        if isinstance(target, Objects):
+            keypoints = keypoints_of(split)
+            swaps = None if keypoints is None else keypoints.swaps
+            transformed, target = transform_with_objects(transform, image, target, swaps)
+        else:
+            transformed = transform(image)
+    except UserError:
+        raise
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(
             f"data.init_args: a transform fails on {split.name(index)}, {list(image.shape)}: {_one_line(error)}"
@@ -123,7 +152,7 @@ def read_sample(split: Split, index: int, transform: nn.Module | None) -> tuple[
             f"data.init_args: a transform gives {transformed.dtype} images, allowed: torch.uint8 (scaling "
             "and normalization follow on the device, see data.init_args.normalize)"
         )
-    return transformed, label
+    return Sample(transformed, target, source_size)
 
 
 class _KeyedRequests:
@@ -144,27 +173,29 @@ class _KeyedRequests:
 class _BatchReader(Dataset[ReadBatch]):
     """Reads whole batches; a bad image raises nothing, since that would end a worker with a traceback."""
 
-    def __init__(self, split: Split, transform: nn.Module | None) -> None:
+    def __init__(self, split: Split, transform: nn.Module | None, *, pads: bool) -> None:
         self.split = split
         self.transform = transform
+        self.pads = pads
 
     def __getitem__(self, request: Request) -> ReadBatch:
         indices, keys = request
-        samples, faults = [], []
+        samples: list[tuple[int, Sample]] = []
+        faults: list[Fault] = []
         with borrowed_cpu_generator() as generator:
             for index, key in zip(indices.tolist(), keys, strict=True):
                 generator.manual_seed(key)
                 try:
-                    samples.append((index, *read_sample(self.split, index, self.transform)))
+                    samples.append((index, read_sample(self.split, index, self.transform)))
                 except UnreadableImageError as error:
                     faults.append(Fault(str(error), skippable=True))
                 except UserError as error:
                     faults.append(Fault(str(error), skippable=False))
-        sizes = {tuple(image.shape): index for index, image, _ in samples}
-        if len(sizes) > 1:
+        sizes = {tuple(sample.image.shape): index for index, sample in samples}
+        if len(sizes) > 1 and not self.pads:
             faults.append(self._size_fault(sizes))
             samples = []
-        return ReadBatch(_stack(samples), faults)
+        return ReadBatch(_stack(samples, pads=self.pads), faults)
 
     def _size_fault(self, sizes: dict[tuple[int, ...], int]) -> Fault:
         (shape_a, index_a), (shape_b, index_b) = list(sizes.items())[:2]
@@ -176,14 +207,33 @@ class _BatchReader(Dataset[ReadBatch]):
         )
 
 
-def _stack(samples: list[tuple[int, Tensor, Tensor | None]]) -> Batch:
+def _stack(samples: list[tuple[int, Sample]], *, pads: bool) -> Batch:
     if not samples:
         return {}
-    indices, images, labels = zip(*samples, strict=True)
-    batch = {IMAGE: torch.stack(images), INDEX: torch.tensor(indices)}
-    if labels[0] is not None:
+    images = [sample.image for _, sample in samples]
+    batch = {INDEX: torch.tensor([index for index, _ in samples])}
+    if pads:
+        batch[SIZE] = torch.tensor([image.shape[-2:] for image in images])
+        batch[SOURCE_SIZE] = torch.tensor([sample.source_size for _, sample in samples])
+    batch[IMAGE] = _padded(images) if pads else torch.stack(images)
+    targets = [sample.target for _, sample in samples]
+    labels = [target for target in targets if isinstance(target, Tensor)]
+    objects = [target for target in targets if isinstance(target, Objects)]
+    if labels:
         batch[LABEL] = torch.stack(labels)
+    if objects:
+        batch |= pack(objects, (batch[IMAGE].shape[-2], batch[IMAGE].shape[-1]))
     return batch
+
+
+def _padded(images: list[Tensor]) -> Tensor:
+    """(B, C, H, W): the images, right and below of each as much black as the largest needs."""
+    height = max(image.shape[-2] for image in images)
+    width = max(image.shape[-1] for image in images)
+    padded = images[0].new_zeros(len(images), images[0].shape[0], height, width)
+    for place, image in zip(padded, images, strict=True):
+        place[:, : image.shape[-2], : image.shape[-1]] = image
+    return padded
 
 
 def _unchanged(read: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
+from lightning_cv.callbacks.progress import is_printed
 from lightning_cv.run.folder import RunFolder
 
 
@@ -21,7 +22,8 @@ def result_lines(
     lines = []
     watched = monitor.split("/", 1)[1] if monitor else ""
     for stage in ("val", "test"):
-        scores = {name.split("/", 1)[1]: value for name, value in metrics.items() if name.startswith(f"{stage}/")}
+        printed = {name: value for name, value in metrics.items() if is_printed(name)}
+        scores = {name.split("/", 1)[1]: value for name, value in printed.items() if name.startswith(f"{stage}/")}
         names = sorted(scores, key=lambda name: (name != watched, name))
         if names:
             lines.append(f"{stage:<9} " + "  ".join(f"{name} {scores[name]:.4f}" for name in names))

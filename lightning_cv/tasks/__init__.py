@@ -2,5 +2,6 @@
 
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
+from lightning_cv.tasks.detect import Detect
 
-__all__ = ["Classify", "VisionTask"]
+__all__ = ["Classify", "Detect", "VisionTask"]

@@ -110,6 +110,16 @@ class VisionTask(pl.LightningModule, ABC):
         """What a person would look at, for the callback `Media`; none: nothing to show."""
         return ()
 
+    def check_network(self) -> None:
+        """Refuse a network that does not fit the data of the Trainer.
+
+        Raises:
+            UserError: names the key and the value to set.
+        """
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, PublishesInfo):
+            check_network_fits_data(self.network, data.info)
+
     def forward(self, images: Tensor) -> Any:
         """What the trained network gives for images (B, C, H, W); see `predict` for what the task makes of it."""
         return self.network(images)
@@ -204,9 +214,8 @@ class VisionTask(pl.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Lightning's hook: refuse a network that does not fit the data, before anything is trained."""
+        self.check_network()
         data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PublishesInfo):
-            check_network_fits_data(self.network, data.info)
         if stage == "fit" and not self.trainer.ckpt_path:  # else the checkpoint brings what was found
             fit_to_images(self.network, data)
 

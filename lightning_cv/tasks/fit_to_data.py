@@ -32,6 +32,42 @@ def check_network_fits_data(network: nn.Module, info: DataInfo) -> None:
         )
 
 
+def check_detector_fits_data(network: nn.Module, info: DataInfo) -> None:
+    """Compare what a detector finds with what the data hold.
+
+    Raises:
+        UserError: it is no detector, or the data lack objects, masks or keypoints, or have other classes.
+    """
+    name, finds = type(network).__name__, getattr(network, "finds", None)
+    if finds is None:
+        raise UserError(
+            f"model.init_args.network: {name} is no detector; allowed: those of lightning_cv.networks.detect"
+        )
+    if not info.objects:
+        raise UserError("data: images with labels, and Detect needs images with objects; allowed: Scenes, Coco, ...")
+    if network.num_classes != info.num_classes:
+        raise UserError(
+            f"model.init_args.network: {name} has {network.num_classes} classes, but the data have {info.num_classes}"
+            f" ({_shorten(info.class_names)}): set its num_classes to {info.num_classes}"
+        )
+    if "mask" in finds and not info.masks:
+        raise UserError(
+            f"model.init_args.network: {name} needs masks, and the data give none; set data.init_args.masks to true"
+        )
+    if "keypoint" not in finds:
+        return
+    if info.keypoints is None:
+        raise UserError(
+            f"model.init_args.network: {name} needs keypoints, and the data give none; set data.init_args.keypoints"
+        )
+    number = getattr(network, "num_keypoints", len(info.keypoints.names))
+    if number != len(info.keypoints.names):
+        raise UserError(
+            f"model.init_args.network: {name} has {number} keypoints, but the data have {len(info.keypoints.names)}: "
+            f"set its num_keypoints to {len(info.keypoints.names)}"
+        )
+
+
 def fit_to_images(network: nn.Module, data: object) -> None:
     """Let the parts of a network that want to see the training images before training see them, outermost first.
 

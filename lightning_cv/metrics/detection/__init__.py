@@ -1,6 +1,7 @@
 """COCO's scores of boxes, masks and keypoints, in arrays."""
 
 from lightning_cv.metrics.detection.coco import CocoEvaluation, Kind
+from lightning_cv.metrics.detection.of_set import DetectionScores
 from lightning_cv.metrics.detection.records import Found, Truth
 from lightning_cv.metrics.detection.similarity import (
     COCO_SIGMAS,
@@ -15,6 +16,7 @@ __all__ = [
     "COCO_SIGMAS",
     "BoxIoU",
     "CocoEvaluation",
+    "DetectionScores",
     "Found",
     "KeypointSimilarity",
     "Kind",

@@ -133,8 +133,8 @@ def _match_bucket(
     found, truth = compared
     out_of_range, hit, ignored = outcome
     num_ranges, num_thresholds = hit.shape[:2]
-    free = np.broadcast_to(bucket.real, (num_ranges, num_thresholds, *bucket.real.shape)).copy()
-    passed = out_of_range[:, bucket.objects]  # (A, n, g)
+    free: Booleans = np.broadcast_to(bucket.real, (num_ranges, num_thresholds, *bucket.real.shape)).copy()
+    passed: Booleans = np.take(out_of_range, bucket.objects, axis=1)  # (A, n, g)
     crowd = np.asarray(truth.crowd[bucket.objects] & bucket.real)
     least = np.minimum(thresholds, 1 - 1e-10)[:, None, None]
     for rank in range(int(bucket.count[0])):
@@ -146,15 +146,15 @@ def _match_bucket(
             continue
         alike, detections = alike[close], detections[close]
         able = (free[:, :, close] | crowd[close]) & (alike >= least)  # (A, T, n, g)
-        aside = passed[:, None, close]
+        aside: Booleans = np.take(passed, close, axis=1)[:, None]
         counting = able & ~aside
         some_counting = counting.any(-1, keepdims=True)
         able = np.where(some_counting, counting, able)
         chosen = np.where(able, alike, -1.0).argmax(-1)[..., None]
         matched = able.any(-1)
         hit[:, :, detections] = matched
-        takes_ignored = np.take_along_axis(np.broadcast_to(aside, able.shape), chosen, -1)[..., 0]
+        takes_ignored: Booleans = np.take_along_axis(np.broadcast_to(aside, able.shape), chosen, -1)[..., 0]
         ignored[:, :, detections] = np.where(matched, takes_ignored, ignored[:, :, detections])
         taken = np.zeros_like(able)
         np.put_along_axis(taken, chosen, matched[..., None], -1)
-        free[:, :, close] &= ~taken
+        free[:, :, close] = free[:, :, close] & ~taken
