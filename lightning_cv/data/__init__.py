@@ -1,5 +1,6 @@
 """Data sets (LightningDataModules) and the transforms of training batches."""
 
+from lightning_cv.data.annotated import Coco, Voc, Yolo
 from lightning_cv.data.base import VisionData
 from lightning_cv.data.batch_transforms import KeyedTransform, RandomCrop, RandomHorizontalFlip
 from lightning_cv.data.cifar import Cifar10, Cifar100
@@ -17,10 +18,13 @@ __all__ = [
     # data sets
     "Cifar10",
     "Cifar100",
+    "Coco",
     "Digits",
     "ImageFolder",
     "Mnist",
     "Scenes",
+    "Voc",
+    "Yolo",
     # what they are made of
     "MeanStd",
     "ResidentSplit",

@@ -151,7 +151,7 @@ def _match_bucket(
         some_counting = counting.any(-1, keepdims=True)
         able = np.where(some_counting, counting, able)
         chosen = np.where(able, alike, -1.0).argmax(-1)[..., None]
-        matched = able.any(-1)
+        matched: Booleans = np.any(able, axis=-1)
         hit[:, :, detections] = matched
         takes_ignored: Booleans = np.take_along_axis(np.broadcast_to(aside, able.shape), chosen, -1)[..., 0]
         ignored[:, :, detections] = np.where(matched, takes_ignored, ignored[:, :, detections])

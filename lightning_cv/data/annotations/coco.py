@@ -1,0 +1,209 @@
+"""What does an annotation file of COCO's format say?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from lightning_cv.contracts import KeypointSet
+from lightning_cv.data.annotations.checks import Checker, used
+from lightning_cv.data.annotations.raw import AnnotatedImage, Annotations, RawObject, shown
+from lightning_cv.errors import DataError
+from lightning_cv.metrics.detection import COCO_SIGMAS
+
+NAN = float("nan")
+
+
+def read_coco(
+    file: Path, folder: Path, *, classes: Literal["listed", "ids"], masks: bool, keypoints: bool
+) -> Annotations:
+    """Read a file of instances or keypoints.
+
+    Args:
+        file: JSON with `images`, `categories`, `annotations`.
+        folder: where the images are.
+        classes: `listed`: in the order of their ids, without gaps; `ids`: class k is that of id k + 1.
+        masks: whether objects need a mask.
+        keypoints: whether objects have keypoints; only categories with keypoints are classes then.
+
+    Raises:
+        DataError: it is missing or no such file.
+    """
+    parsed = _parsed(file)
+    names, index, points = _classes(file, parsed["categories"], classes, keypoints=keypoints)
+    checker = Checker(names, points, masks=masks)
+    where = _Where(file)
+    images: dict[Any, AnnotatedImage] = {}
+    for number, entry in enumerate(parsed["images"]):
+        image = _image(entry, folder)
+        if image is None:
+            checker.note(where("images", number), "an image without id, file_name, width and height", "left out")
+        elif image.image_id in images:
+            checker.note(where("images", number), f"image id {image.image_id} for the second time", "left out")
+        else:
+            images[image.image_id] = image
+    objects: dict[Any, list[RawObject]] = {}
+    seen: dict[Any, Any] = {}
+    for number, entry in enumerate(parsed["annotations"]):
+        line = _Lazy(where, number)
+        if not isinstance(entry, dict):
+            checker.note(str(line), "no annotation", "left out")
+        elif entry.get("image_id") not in images:
+            checker.note(str(line), f"image id {entry.get('image_id')!r:.40} is unknown", "left out")
+        elif seen.setdefault(_key(entry.get("id")), entry) is not entry and "id" in entry:
+            checker.note(str(line), f"annotation id {entry['id']!r:.40} for the second time", "left out")
+        else:
+            category = _key(entry.get("category_id"))
+            if category in index or category not in {_key(c.get("id")) for c in parsed["categories"]}:
+                objects.setdefault(entry["image_id"], []).append(_object(entry, index.get(category), line))
+    with_objects = [replace(image, objects=tuple(objects.get(key, ()))) for key, image in images.items()]
+    kept = used(map(checker.image, with_objects))
+    ids = sorted(index, key=index.__getitem__)
+    category_ids = tuple(range(1, len(names) + 1)) if classes == "ids" else tuple(ids)
+    return Annotations(kept, names, points, tuple(checker.problems), category_ids)
+
+
+def _parsed(file: Path) -> dict[str, list[Any]]:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"data.init_args: {file}: {error.strerror}; allowed: a file of annotations") from error
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        try:
+            parsed = json.loads(text)  # it takes NaN, which orjson does not
+        except ValueError as error:
+            raise DataError(f"{file}: {error}; allowed: JSON of COCO's format") from error
+    lists = ("images", "categories", "annotations")
+    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(key), list) for key in lists):
+        raise DataError(f"{file}: no lists {', '.join(lists)}; allowed: COCO's format of instances or keypoints")
+    if not all(isinstance(c, dict) and isinstance(c.get("id"), int) for c in parsed["categories"]):
+        raise DataError(f"{file}: a category without id; allowed: COCO's format of instances or keypoints")
+    return parsed
+
+
+def _classes(
+    file: Path, categories: list[dict[str, Any]], classes: str, *, keypoints: bool
+) -> tuple[tuple[str, ...], dict[Any, int], KeypointSet | None]:
+    """Names, the index of each category id, and the keypoints."""
+    taken = [c for c in categories if not keypoints or c.get("keypoints")]
+    taken = sorted(taken, key=lambda c: c["id"])
+    if not taken:
+        raise DataError(f"{file}: no categories{' with keypoints' if keypoints else ''}; allowed: at least one")
+    points = _keypoint_set(taken[0]["keypoints"]) if keypoints else None
+    if classes == "ids":
+        if taken[0]["id"] < 1:
+            raise DataError(f"{file}: category id {taken[0]['id']}; allowed with classes: ids: 1 or more")
+        by_id = {c["id"]: str(c.get("name", c["id"])) for c in taken}
+        names = tuple(by_id.get(n, f"(no {n})") for n in range(1, taken[-1]["id"] + 1))
+        return names, {c["id"]: c["id"] - 1 for c in taken}, points
+    names = tuple(str(c.get("name", c["id"])) for c in taken)
+    return names, {c["id"]: number for number, c in enumerate(taken)}, points
+
+
+def _keypoint_set(names: list[str]) -> KeypointSet:
+    """Keypoints whose names begin with left and right change places in a mirror."""
+
+    def other(name: str) -> str:
+        if "left" in name:
+            return name.replace("left", "right")
+        return name.replace("right", "left") if "right" in name else name
+
+    swaps = tuple(names.index(other(name)) if other(name) in names else place for place, name in enumerate(names))
+    return KeypointSet(tuple(names), swaps, COCO_SIGMAS if len(names) == len(COCO_SIGMAS) else ())
+
+
+def _image(entry: Any, folder: Path) -> AnnotatedImage | None:
+    if not isinstance(entry, dict) or "id" not in entry or not isinstance(entry.get("file_name"), str):
+        return None
+    height, width = entry.get("height"), entry.get("width")
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+        return None
+    return AnnotatedImage(str(folder / entry["file_name"]), (height, width), (), image_id=_key(entry["id"]))
+
+
+def _object(entry: Mapping[str, Any], label: int | None, where: _Lazy) -> RawObject:
+    box = entry.get("bbox")
+    corners = (NAN, NAN, NAN, NAN)
+    if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
+        corners = (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    area = entry.get("area")
+    points = entry.get("keypoints")
+    return RawObject(
+        where,
+        label,
+        corners,
+        bool(entry.get("iscrowd", 0)),
+        float(area) if isinstance(area, int | float) else None,
+        entry.get("segmentation"),
+        points if isinstance(points, list) else None,
+    )
+
+
+def _key(value: Any) -> Any:
+    """What can be looked up."""
+    return value if isinstance(value, int | str) else repr(value)
+
+
+class _Where:
+    """File and line of an entry of a list; the file is read again, once, only where something is wrong."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lines: dict[str, list[int]] | None = None
+
+    def __call__(self, key: str, number: int) -> str:
+        if self._lines is None:
+            self._lines = entry_lines(self._file.read_text(encoding="utf-8"))
+        lines = self._lines.get(key, [])
+        place = shown(self._file, lines[number] if number < len(lines) else None)
+        return f"{place} ({key}[{number}])"
+
+
+class _Lazy:
+    """Where an annotation is, told when it is asked for."""
+
+    def __init__(self, where: _Where, number: int) -> None:
+        self._where, self._number = where, number
+
+    def __str__(self) -> str:
+        return self._where("annotations", self._number)
+
+
+def entry_lines(text: str) -> dict[str, list[int]]:
+    """The line on which each entry of each list of an object begins, from 1."""
+    decoder = json.JSONDecoder()
+    lines: dict[str, list[int]] = {}
+    place = _skip(text, _skip(text, 0) + 1)
+    counted, line = 0, 1
+    while place < len(text) and text[place] == '"':
+        key, place = decoder.raw_decode(text, place)
+        place = _skip(text, _skip(text, place) + 1)
+        if text[place] != "[":
+            _, place = decoder.raw_decode(text, place)
+        else:
+            lines[key] = []
+            place = _skip(text, place + 1)
+            while text[place] != "]":
+                line, counted = line + text.count("\n", counted, place), place
+                lines[key].append(line)
+                _, place = decoder.raw_decode(text, place)
+                place = _skip(text, place)
+                place = _skip(text, place + 1) if text[place] == "," else place
+            place += 1
+        place = _skip(text, place)
+        place = _skip(text, place + 1) if place < len(text) and text[place] == "," else place
+    return lines
+
+
+def _skip(text: str, place: int) -> int:
+    """Behind white space."""
+    while place < len(text) and text[place] in " \t\r\n":
+        place += 1
+    return place
