@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from PIL.PngImagePlugin import PngInfo
+
 from lightning_cv.ops.processes import gather
 
 if TYPE_CHECKING:
@@ -84,5 +86,10 @@ def reason(error: Exception) -> str:
 
 def _png(picture: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, format="PNG")
+    # What a picture tells of itself, for trackers, goes along as text.
+    told = PngInfo()
+    for key, text in picture.info.items():
+        if isinstance(text, str):
+            told.add_text(key, text, zip=True)
+    picture.save(file, format="PNG", pnginfo=told)
     return file.getvalue()

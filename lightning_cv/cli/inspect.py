@@ -6,10 +6,12 @@ from lightning_cv.cli.program import run_verb
 
 SUMMARY = """\
 Show the network of a recipe layer by layer: what each gives for one image, its parameters, its multiply-adds
-(a FLOP counter gives twice as many) and the memory of its output; and how much of the image a feature map sees."""
+(a FLOP counter gives twice as many) and the memory of its output; and how much of the image a feature map sees.
+With --dataset: what its data hold, what is wrong with them, and a picture of some images with their objects."""
 EXAMPLES = (
     "lightning-cv inspect digits_resnet",
     "lightning-cv inspect imagenet_resnet50 --image 3,224,224",
+    "lightning-cv inspect scenes_fasterrcnn --dataset",
 )
 
 

@@ -44,6 +44,7 @@ OPTIONS = (
     Option("--ckpt", "PATH", "a checkpoint, or the folder of a run: its best one; fit starts a new run from it"),
     Option("--resume", "RUN", "go on with a run where it stopped: its folder, or last; by its own recipe", ("fit",)),
     Option("--images", "PATH", "a picture or a folder of pictures, in place of the recipe's data", ("predict",)),
+    Option("--dataset", "", "tell of the data: counts, sizes, what is wrong; draw some images", ("inspect",)),
     Option("--image", "C,H,W", "channels and size of the images, where the data is not at hand", ("inspect",)),
     Option("--test", "", "afterwards score the best snapshot on the test split", ("fit",)),
     Option("--name", "NAME", "name of the run (default: the recipe's)"),

@@ -68,6 +68,7 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         auto_batch=_auto_batch(line),
         batch_memory=_batch_memory(line),
         image=_image(line),
+        dataset="--dataset" in line.settings,
     )
 
 

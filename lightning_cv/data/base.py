@@ -119,6 +119,10 @@ class VisionData(LightningDataModule, ABC):
             self._splits[stage] = self.load(stage) if given is None else read_pictures(given, self.info)
         return self._splits[stage]
 
+    def is_loaded(self, stage: Stage) -> bool:
+        """Whether the samples of a stage have been asked for."""
+        return stage in self._splits
+
     def hold_out_validation(self, labels: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
         """Positions of the samples that train and of those that validate, stratified; a fold goes before a fraction."""
         if self.fold is not None:

@@ -62,6 +62,15 @@ def unpack(batch: Batch, sizes: Sequence[tuple[int, int]]) -> list[Objects]:
     return [Objects(*row) for row in zip(*columns, strict=True)]
 
 
+def scaled_objects(objects: Objects, *, x: float, y: float) -> Objects:
+    """The objects on the image made x times as wide and y times as high; masks and areas stay as they are."""
+    keypoints = objects.keypoints
+    if keypoints is not None:
+        keypoints = keypoints * keypoints.new_tensor([x, y, 1.0])
+    boxes = objects.boxes * objects.boxes.new_tensor([x, y, x, y])
+    return Objects(boxes, objects.labels, objects.crowd, objects.areas, objects.masks, keypoints)
+
+
 def scaled(detections: Detections, *, x: float, y: float) -> Detections:
     """The detections on the image made x times as wide and y times as high; masks stay as large as they are."""
     factors = detections.boxes.new_tensor([x, y, x, y])

@@ -55,13 +55,19 @@ class Tile:
     name: str = ""
 
 
-def grid_picture(tiles: Sequence[Tile], title: str) -> Image.Image:
-    """The tiles in rows, in about as many rows as columns, below a title; without tiles the title alone."""
+def grid_picture(tiles: Sequence[Tile], title: str, *, side_px: int = SIDE_PX) -> Image.Image:
+    """The tiles in rows, in about as many rows as columns, below a title; without tiles the title alone.
+
+    Args:
+        tiles: their images up to `side_px` wide and high.
+        title: up to three lines.
+        side_px: width of a tile.
+    """
     columns = math.ceil(math.sqrt(len(tiles)))
-    images = [_enlarged(tile.image) for tile in tiles]
+    images = [_enlarged(tile.image, side_px) for tile in tiles]
     height = max((image.height for image in images), default=0)
-    drawn = [_tile(tile, image, height) for tile, image in zip(tiles, images, strict=True)]
-    across = columns * SIDE_PX + max(columns - 1, 0) * _GAP_PX
+    drawn = [_tile(tile, image, (side_px, height)) for tile, image in zip(tiles, images, strict=True)]
+    across = columns * side_px + max(columns - 1, 0) * _GAP_PX
     inner = max(across, _LEAST_WIDTH_PX)
     title_lines = fit(readable(title), inner, size_px=_TITLE_PX, num_lines=3)
     rows = [drawn[start : start + columns] for start in range(0, len(drawn), max(columns, 1))]
@@ -73,18 +79,19 @@ def grid_picture(tiles: Sequence[Tile], title: str) -> Image.Image:
         write.text((_MARGIN_PX, _MARGIN_PX + number * (_TITLE_PX + 6)), line, fill="black", font=font(_TITLE_PX))
     for row, height in zip(rows, heights, strict=True):
         for column, tile_picture in enumerate(row):
-            picture.paste(tile_picture, (_MARGIN_PX + column * (SIDE_PX + _GAP_PX), top))
+            picture.paste(tile_picture, (_MARGIN_PX + column * (side_px + _GAP_PX), top))
         top += height
     return picture
 
 
-def _tile(tile: Tile, image: Image.Image, height: int) -> Image.Image:
-    """One tile, `SIDE_PX` wide: an image in the middle of a place of this height, and the text below."""
-    lines = [line for caption in tile.captions for line in _caption_lines(caption)]
-    name = fit_end(readable(tile.name), SIDE_PX, size_px=_SMALL_PX)
+def _tile(tile: Tile, image: Image.Image, place: tuple[int, int]) -> Image.Image:
+    """One tile: an image in the middle of a place of this width and height, and the text below."""
+    width, height = place
+    lines = [line for caption in tile.captions for line in _caption_lines(caption, width)]
+    name = fit_end(readable(tile.name), width, size_px=_SMALL_PX)
     text_height = len(lines) * (_TEXT_PX + 4) + (_SMALL_PX + 5 if name else 0)
-    picture = Image.new("RGB", (SIDE_PX, height + 6 + text_height), _BACKGROUND)
-    left, top = (SIDE_PX - image.width) // 2, (height - image.height) // 2
+    picture = Image.new("RGB", (width, height + 6 + text_height), _BACKGROUND)
+    left, top = (width - image.width) // 2, (height - image.height) // 2
     picture.paste(image, (left, top))
     write = ImageDraw.Draw(picture)
     # A light image would melt into the background.
@@ -98,16 +105,16 @@ def _tile(tile: Tile, image: Image.Image, height: int) -> Image.Image:
     return picture
 
 
-def _caption_lines(caption: Caption) -> list[tuple[str, tuple[int, int, int]]]:
+def _caption_lines(caption: Caption, width: int) -> list[tuple[str, tuple[int, int, int]]]:
     """Up to three lines: the key and the text, and behind them what must not be left out."""
     end = f" {caption.end}" if caption.end else ""
     whole = f"{caption.key}: {readable(caption.text)}"
-    return [(line, caption.color) for line in fit(whole, SIDE_PX, size_px=_TEXT_PX, num_lines=3, end=end)]
+    return [(line, caption.color) for line in fit(whole, width, size_px=_TEXT_PX, num_lines=3, end=end)]
 
 
-def _enlarged(image: Tensor) -> Image.Image:
+def _enlarged(image: Tensor, side_px: int) -> Image.Image:
     """A picture of the tensor, each pixel a square of the largest whole size that fits."""
     channels, height, width = image.shape
     picture = Image.fromarray(image[0].numpy() if channels == 1 else image.permute(1, 2, 0).contiguous().numpy())
-    factor = max(1, SIDE_PX // max(height, width))
+    factor = max(1, side_px // max(height, width))
     return picture.convert("RGB").resize((width * factor, height * factor), Image.Resampling.NEAREST)

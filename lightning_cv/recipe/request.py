@@ -27,6 +27,7 @@ class RunRequest:
         images: for `predict`: a picture or a folder of pictures in place of the recipe's data.
         auto_batch: for `fit`: find how many samples fit in memory at once, and keep the recipe's batch.
         batch_memory: for `auto_batch`: bytes to use, of each GPU or of this machine's memory; None: nearly all.
+        dataset: for `inspect`: tell of the data instead of the network.
         image: for `inspect`: C, H, W of the network's images; None: those of the data.
     """
 
@@ -43,6 +44,7 @@ class RunRequest:
     auto_batch: bool = False
     batch_memory: int | None = None
     image: tuple[int, int, int] | None = None
+    dataset: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

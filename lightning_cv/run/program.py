@@ -13,15 +13,17 @@ from lightning_cv.run.batch.finder import forget_found_batch
 from lightning_cv.run.build import Printed, build, check_recipe, print_if_asked
 from lightning_cv.run.checkpoints import find_checkpoint, reading, run_of
 from lightning_cv.run.cli import RecipeCLI
+from lightning_cv.run.data_report import inspect_data
 from lightning_cv.run.fit import fit
 from lightning_cv.run.folder import create_run_folder, forget_run_folder, open_run_folder
+from lightning_cv.run.found_objects import write_found
 from lightning_cv.run.inspection import inspect
 from lightning_cv.run.options import show_options
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import result_lines
 from lightning_cv.run.resume import forget_resume
-from lightning_cv.tasks import VisionTask
+from lightning_cv.tasks import Detect, VisionTask
 
 __all__ = ["execute", "show_options"]
 
@@ -37,7 +39,7 @@ def execute(request: RunRequest) -> int:
     torch.set_num_threads(torch.get_num_threads())
     try:
         if request.verb == "inspect":
-            return inspect(request)
+            return inspect_data(request) if request.dataset else inspect(request)
         return fit(request) if request.verb == "fit" else _score(request)
     except Printed:
         return 0
@@ -87,10 +89,14 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         data.predict_from(request.images)
     with reading(checkpoint):
         batches = cli.trainer.predict(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    path = home / "predictions.csv"
-    count = write_predictions(path, batches or [], task=task, data=data)
+    if isinstance(task, Detect):
+        lines = write_found(home, batches or [], data=data)
+    else:
+        path = home / "predictions.csv"
+        count = write_predictions(path, batches or [], task=task, data=data)
+        lines = [f"{count} predictions of {checkpoint} in {path}"]
     if cli.trainer.is_global_zero:
-        print(f"{count} predictions of {checkpoint} in {path}")
+        print(*lines, sep="\n")
     return 0
 
 

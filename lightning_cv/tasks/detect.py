@@ -19,7 +19,6 @@ from lightning_cv.contracts import (
     Detections,
     Detector,
     Gallery,
-    Objects,
     PublishesInfo,
     Showing,
     StepOutput,
@@ -28,10 +27,11 @@ from lightning_cv.errors import UserError
 from lightning_cv.metrics.detection import DetectionScores
 from lightning_cv.networks import Initialize
 from lightning_cv.networks.detect.test_time import TestTimeAugmentation
-from lightning_cv.ops.objects import scaled, unpack
+from lightning_cv.ops.objects import scaled, scaled_objects, unpack
 from lightning_cv.ops.suppress import Suppression
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
+from lightning_cv.tasks.detection_gallery import Findings
 from lightning_cv.tasks.fit_to_data import check_detector_fits_data
 
 
@@ -97,7 +97,7 @@ class Detect(VisionTask):
             return StepOutput(loss, terms=output.losses)
         found = self._finished(network, batch, list(output.detections))
         factors = (batch[SOURCE_SIZE] / batch[SIZE]).tolist()
-        there = [_scaled_objects(each, y, x) for each, (y, x) in zip(objects, factors, strict=True)]
+        there = [scaled_objects(each, x=x, y=y) for each, (y, x) in zip(objects, factors, strict=True)]
         targets = list(zip(batch[INDEX].tolist(), there, strict=True))
         return StepOutput(loss, terms=output.losses, predictions=found, targets=targets)
 
@@ -113,7 +113,7 @@ class Detect(VisionTask):
 
     def galleries(self, showing: Showing) -> list[Gallery]:
         """The images on which most is missed or wrong, with what is there and what was found."""
-        return []
+        return [Findings(showing)]
 
     def predict(self, network: nn.Module, images: Tensor) -> list[Detections]:  # type: ignore[override]
         """What is found on each of the images (B, C, H, W)."""
@@ -124,7 +124,11 @@ class Detect(VisionTask):
         """Lightning's hook: what is found on each image, in its pixels as it was read."""
         _, network = self._scored_networks()[0]
         found = [] if self.test_time else list(_detector(network)(batch[IMAGE], batch[SIZE]).detections)
-        return {INDEX: batch[INDEX], "prediction": [vars(each) for each in self._finished(network, batch, found)]}
+        finished = self._finished(network, batch, found)
+        sizes = batch[SOURCE_SIZE].tolist()
+        # Plain dictionaries: Lightning moves what is predicted, and refuses frozen dataclasses.
+        rows = [{**vars(each), "extras": {**each.extras}, "size": s} for each, s in zip(finished, sizes, strict=True)]
+        return {INDEX: batch[INDEX], "prediction": rows}
 
     def _total(self, losses: Mapping[str, Tensor]) -> Tensor:
         unknown = self.loss_weights.keys() - losses.keys()
@@ -149,12 +153,3 @@ class Detect(VisionTask):
 
 def _detector(network: nn.Module) -> Detector:
     return cast(Detector, network)
-
-
-def _scaled_objects(objects: Objects, y: float, x: float) -> Objects:
-    """Objects on the image made y times as high and x times as wide; masks stay as large as they are."""
-    keypoints = objects.keypoints
-    if keypoints is not None:
-        keypoints = keypoints * keypoints.new_tensor([x, y, 1.0])
-    boxes = objects.boxes * objects.boxes.new_tensor([x, y, x, y])
-    return Objects(boxes, objects.labels, objects.crowd, objects.areas, objects.masks, keypoints)

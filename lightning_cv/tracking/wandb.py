@@ -20,6 +20,7 @@ from lightning_cv.errors import UserError
 from lightning_cv.recipe.files import display_path
 from lightning_cv.record.redact import redact
 from lightning_cv.tracking.mode import Mode, choose_mode
+from lightning_cv.tracking.overlays import as_wandb_image
 from lightning_cv.tracking.pictures import MAX_BYTES, KeptPictures
 from lightning_cv.tracking.present import Present, present_in, present_on_server
 from lightning_cv.tracking.segments import await_new_name, find_segments, mark_as_sent, read_segment
@@ -150,7 +151,7 @@ class WandbTracker(WandbLogger):
             if step != self._row_step:
                 self._send_row()
             copies, dropped = self._pictures.keep(pictures, self._directory, step=step)
-            self.log_metrics({name: wandb.Image(os.fspath(path)) for name, path in copies.items()}, step)
+            self.log_metrics({name: as_wandb_image(path) for name, path in copies.items()}, step)
         except Exception as error:
             self._say("the pictures", error)
         else:

@@ -186,7 +186,7 @@ def report_problems(annotations: Annotations, *, strict: bool, title: str) -> st
         raise DataError(f"{problems[0].where}: {problems[0].what}{more}; data.init_args.strict: false goes on without")
     named = "; ".join(map(str, problems[:_NAMED]))
     more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    return f"{title}: {len(problems)} problems: {named}{more}; all of them: lightning-cv inspect RECIPE --data"
+    return f"{title}: {len(problems)} problems: {named}{more}; all of them: lightning-cv inspect RECIPE --dataset"
 
 
 def used(images: Iterable[AnnotatedImage | None]) -> tuple[AnnotatedImage, ...]:

@@ -100,4 +100,5 @@ def encode(masks: Any) -> list[dict[str, Any]]:
 
 def mask_areas(encoded: Sequence[dict[str, Any]]) -> Floats:
     """Pixels of each encoded mask, (n,)."""
-    return np.asarray(rle.area(list(encoded)) if encoded else [], dtype=np.float64)
+    # One by one: pycocotools 2.0.11 counts the masks of one call in 8 bits.
+    return np.asarray([rle.area(mask) for mask in encoded], dtype=np.float64)

@@ -1,0 +1,35 @@
+"""How does a picture that brings boxes and masks as data become one of W&B, where a person can switch them off?"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import wandb
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OVERLAYS = "lightning_cv.overlays"  # key of the text in a PNG file, written by the galleries of tasks
+
+
+def as_wandb_image(path: Path) -> wandb.Image:
+    """The picture, with what its text says of boxes and masks."""
+    with Image.open(path) as picture:
+        told = picture.info.get(OVERLAYS)
+    if not told:
+        return wandb.Image(os.fspath(path))
+    overlays: dict[str, Any] = json.loads(told)
+    labels = {int(number): name for number, name in overlays["class_labels"].items()}
+    boxes = {key: {"box_data": data, "class_labels": labels} for key, data in overlays["boxes"].items() if data}
+    masks = None
+    if overlays["mask"]:
+        values, counts = zip(*overlays["mask"], strict=True)
+        classes = np.repeat(np.array(values, dtype=np.uint8), counts).reshape(overlays["size"])
+        # W&B's masks count classes, and 0 is nothing.
+        numbered = {0: "", **{number + 1: name for number, name in labels.items()}}
+        masks = {"predictions": {"mask_data": classes, "class_labels": numbered}}
+    return wandb.Image(os.fspath(path), boxes=boxes or None, masks=masks)
