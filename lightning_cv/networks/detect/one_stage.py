@@ -14,9 +14,10 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssd import SSD, SSDHead
 from torchvision.ops import box_iou
 
-from lightning_cv.contracts import Detections
+from lightning_cv.contracts import Detections, Objects
 from lightning_cv.networks.blocks.pyramid import Pyramid
-from lightning_cv.networks.detect.of_torchvision import Features, Targets, TorchvisionDetector, as_detections
+from lightning_cv.networks.detect.base import Features
+from lightning_cv.networks.detect.of_torchvision import TorchvisionDetector, as_detections
 from lightning_cv.networks.detect.two_stage import make_anchors
 
 _SCALES = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))  # of the anchors of a level (Lin et al. 2017b, section 4)
@@ -35,7 +36,7 @@ class _Levelled(TorchvisionDetector):
         return said, anchors, [count * each for count in places]
 
     def detect(self, images: ImageList, features: Features) -> list[Detections]:
-        """See `TorchvisionDetector`."""
+        """See `BatchDetector`."""
         said, anchors, counts = self._outputs(images, features)
         by_level = {name: list(values.split(counts, dim=1)) for name, values in said.items()}
         divided = [list(of_image.split(counts)) for of_image in anchors]
@@ -85,8 +86,9 @@ class RetinaNet(_Levelled):
         )
         super().__init__(model, num_classes)
 
-    def losses(self, images: ImageList, features: Features, targets: Targets) -> dict[str, Tensor]:
-        """See `TorchvisionDetector`."""
+    def losses(self, images: ImageList, features: Features, objects: Sequence[Objects]) -> dict[str, Tensor]:
+        """See `BatchDetector`."""
+        targets = self.targets(objects)
         said, anchors, _ = self._outputs(images, features)
         return dict(self.model.compute_loss(targets, said, anchors))
 
@@ -131,8 +133,9 @@ class Fcos(_Levelled):
         )
         super().__init__(model, num_classes)
 
-    def losses(self, images: ImageList, features: Features, targets: Targets) -> dict[str, Tensor]:
-        """See `TorchvisionDetector`."""
+    def losses(self, images: ImageList, features: Features, objects: Sequence[Objects]) -> dict[str, Tensor]:
+        """See `BatchDetector`."""
+        targets = self.targets(objects)
         said, anchors, counts = self._outputs(images, features)
         return dict(self.model.compute_loss(targets, said, anchors, counts))
 
@@ -189,8 +192,9 @@ class Ssd(TorchvisionDetector):
             )
         super().__init__(model, num_classes)
 
-    def losses(self, images: ImageList, features: Features, targets: Targets) -> dict[str, Tensor]:
-        """See `TorchvisionDetector`."""
+    def losses(self, images: ImageList, features: Features, objects: Sequence[Objects]) -> dict[str, Tensor]:
+        """See `BatchDetector`."""
+        targets = self.targets(objects)
         said, anchors = self._outputs(images, features)
         matched = [
             self.model.proposal_matcher(box_iou(target["boxes"], of_image))
@@ -201,7 +205,7 @@ class Ssd(TorchvisionDetector):
         return dict(self.model.compute_loss(targets, said, anchors, matched))
 
     def detect(self, images: ImageList, features: Features) -> list[Detections]:
-        """See `TorchvisionDetector`."""
+        """See `BatchDetector`."""
         said, anchors = self._outputs(images, features)
         found = self.model.postprocess_detections(said, anchors, images.image_sizes)
         return [as_detections(each) for each in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -78,7 +79,9 @@ class Overlap(RegionHead):
         return F.smooth_l1_loss(said, box_iou(regions.boxes, truth.boxes).diagonal())
 
 
-def on_objects(proposals: list[Tensor], objects: list[Objects], *, most: int, least_iou: float = 0.5) -> list[Matched]:
+def on_objects(
+    proposals: Sequence[Tensor], objects: Sequence[Objects], *, most: int, least_iou: float = 0.5
+) -> list[Matched]:
     """Regions of each image that lie on an object: proposals and the objects' own boxes, drawn at random.
 
     Args:

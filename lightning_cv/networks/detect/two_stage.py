@@ -18,7 +18,8 @@ from torchvision.ops import MultiScaleRoIAlign
 from lightning_cv.contracts import Detections, Objects
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.pyramid import Pyramid
-from lightning_cv.networks.detect.of_torchvision import Features, Targets, TorchvisionDetector, as_detections
+from lightning_cv.networks.detect.base import Features
+from lightning_cv.networks.detect.of_torchvision import TorchvisionDetector, as_detections
 from lightning_cv.networks.detect.region_head import RegionHead, Regions, on_objects
 
 _REGION_PX = 7  # side of the features of a region
@@ -90,14 +91,15 @@ class FasterRcnn(TorchvisionDetector):
             head.build(channels)
         self.heads = nn.ModuleDict(chosen)
 
-    def losses(self, images: ImageList, features: Features, targets: Targets) -> dict[str, Tensor]:
-        """See `TorchvisionDetector`."""
+    def losses(self, images: ImageList, features: Features, objects: Sequence[Objects]) -> dict[str, Tensor]:
+        """See `BatchDetector`."""
+        targets = self.targets(objects)
         proposals, of_proposals = self.model.rpn(images, features, targets)
         _, of_boxes = self.model.roi_heads(features, proposals, images.image_sizes, targets)
-        return {**of_proposals, **of_boxes, **self._further_losses(images, features, proposals, targets)}
+        return {**of_proposals, **of_boxes, **self._further_losses(images, features, proposals, objects)}
 
     def detect(self, images: ImageList, features: Features) -> list[Detections]:
-        """See `TorchvisionDetector`."""
+        """See `BatchDetector`."""
         proposals, _ = self.model.rpn(images, features)
         found, _ = self.model.roi_heads(features, proposals, images.image_sizes)
         found = self.model.transform.postprocess(found, images.image_sizes, images.image_sizes)
@@ -113,11 +115,11 @@ class FasterRcnn(TorchvisionDetector):
         ]
 
     def _further_losses(
-        self, images: ImageList, features: Features, proposals: list[Tensor], targets: Targets
+        self, images: ImageList, features: Features, proposals: list[Tensor], objects: Sequence[Objects]
     ) -> dict[str, Tensor]:
         if not self.heads:
             return {}
-        matched = on_objects(proposals, [_objects(target) for target in targets], most=_REGIONS_TRAINED)
+        matched = on_objects(proposals, objects, most=_REGIONS_TRAINED)
         regions = self._regions(images, features, [each.boxes for each in matched])
         truth = _joined([each.truth for each in matched])
         return {name: head.loss(head(regions), regions, truth) for name, head in self._named_heads()}
@@ -200,12 +202,6 @@ def make_anchors(sizes: Sequence[float], aspect_ratios: Sequence[float], pyramid
             f"(strides {list(pyramid.strides)})"
         )
     return AnchorGenerator(tuple((size,) for size in sizes), (tuple(aspect_ratios),) * len(sizes))
-
-
-def _objects(target: dict[str, Tensor]) -> Objects:
-    boxes, labels = target["boxes"], target["labels"] - 1
-    masks, keypoints = target.get("masks"), target.get("keypoints")
-    return Objects(boxes, labels, torch.zeros_like(labels, dtype=torch.bool), boxes[:, 0], masks, keypoints)
 
 
 def _joined(parts: Sequence[Objects]) -> Objects:
