@@ -21,9 +21,9 @@ _WEIGHTS = {"loss_ce": 1.0, "loss_bbox": 5.0, "loss_giou": 2.0}  # Carion et al.
 class Detr(BatchDetector):
     """DETR: set prediction by a transformer with object queries (Carion et al. 2020; rows 196, 197).
 
-    The transformer, the bipartite matching and the losses are those of Hugging Face transformers, the backbone is any of
-    `FeatureMaps`. Losses, weights 1, 5 and 2 in them: `loss_ce` over all queries, those without an object counting a
-    tenth, `loss_bbox` (L1) and `loss_giou` of those with one; with `auxiliary`, the sum of the same of all earlier
+    The transformer, the bipartite matching and the losses are those of Hugging Face transformers, the backbone is any
+    of `FeatureMaps`. Losses, weights 1, 5 and 2 in them: `loss_ce` over all queries, those without an object counting
+    a tenth, `loss_bbox` (L1) and `loss_giou` of those with one; with `auxiliary`, the sum of the same of all earlier
     layers of the decoder as `loss_auxiliary`.
 
     Args:
@@ -62,11 +62,17 @@ class Detr(BatchDetector):
                 "width that the heads divide"
             )
         # Imported late: two seconds that no other detector needs.
-        from transformers import DetrConfig, DetrForObjectDetection, TimmBackboneConfig
+        import transformers
 
-        config = DetrConfig(
-            # The smallest one, put aside for ours at once.
-            backbone_config=TimmBackboneConfig(backbone="resnet18", use_pretrained_backbone=False, out_indices=[1]),
+        make: Any = transformers.DetrConfig  # its type knows fewer options than it takes
+        config = make(
+            # A small one, put aside for ours at once.
+            backbone_config={
+                "model_type": "timm_backbone",
+                "backbone": "resnet18",
+                "use_pretrained_backbone": False,
+                "out_indices": [1],
+            },
             num_queries=queries,
             encoder_layers=layers,
             decoder_layers=layers,
@@ -79,23 +85,19 @@ class Detr(BatchDetector):
             auxiliary_loss=auxiliary,
             num_labels=num_classes,
         )
-        self.model: Any = DetrForObjectDetection(config)
+        self.model: Any = transformers.DetrForObjectDetection(config)
         encoder = _Backbone(backbone or FeatureMaps(), STRIDES.index(stride))
         self.model.model.backbone = encoder
         self.model.model.input_projection = nn.Conv2d(encoder.channels, width, 1)
 
     def encode(self, images: ImageList) -> Features:
         """Logits (B, queries, C + 1) and boxes (B, queries, 4), and those of earlier layers of the decoder."""
-        mask = torch.zeros(
-            len(images.tensors), *images.tensors.shape[-2:], dtype=torch.int64, device=images.tensors.device
-        )
+        mask = torch.zeros_like(images.tensors[:, 0], dtype=torch.int64)
         for row, (height, width) in zip(mask, images.image_sizes, strict=True):
             row[:height, :width] = 1
         inner = self.model.model(images.tensors, pixel_mask=mask)
         states = inner.intermediate_hidden_states
-        layers = inner.last_hidden_state[None] if states is None else states
-        if layers.shape[1] != len(images.tensors):  # (B, layers, ...) in some versions
-            layers = layers.transpose(0, 1)
+        layers = inner.last_hidden_state[None] if states is None else states  # (layers, B, queries, width)
         logits = self.model.class_labels_classifier(layers).transpose(0, 1)
         boxes = self.model.bbox_predictor(layers).sigmoid().transpose(0, 1)
         return {"logits": logits.float(), "boxes": boxes.float()}
@@ -113,9 +115,8 @@ class Detr(BatchDetector):
         ]
         losses = dict(by_layer[-1])
         if len(by_layer) > 1:
-            losses["loss_auxiliary"] = torch.stack(
-                [torch.stack([*each.values()]).sum() for each in by_layer[:-1]]
-            ).sum()
+            earlier = [value for each in by_layer[:-1] for value in each.values()]
+            losses["loss_auxiliary"] = torch.stack(earlier).sum()
         return losses
 
     def detect(self, images: ImageList, features: Features) -> list[Detections]:
