@@ -3,6 +3,7 @@
 from lightning_cv.networks.blocks.feature_maps import FeatureMaps
 from lightning_cv.networks.blocks.pyramid import Pyramid
 from lightning_cv.networks.detect.detr import Detr
+from lightning_cv.networks.detect.diffusion_det import DiffusionDet
 from lightning_cv.networks.detect.one_stage import Fcos, RetinaNet, Ssd
 from lightning_cv.networks.detect.proposals import Proposals, SelectiveSearch
 from lightning_cv.networks.detect.region_based import FastRcnn, Rcnn
@@ -15,6 +16,7 @@ from lightning_cv.networks.detect.yolo_v1 import YoloV1
 __all__ = [
     # detectors
     "Detr",
+    "DiffusionDet",
     "FastRcnn",
     "FasterRcnn",
     "Fcos",
