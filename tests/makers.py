@@ -1,6 +1,7 @@
 """Tiny files in the real formats, so that tests read what users have."""
 
 import gzip
+import json
 import pickle
 import struct
 from pathlib import Path
@@ -30,6 +31,17 @@ def make_for(data_class_name: str, root: Path) -> dict[str, Any]:
             make_cifar100(root)
         case "Mnist":
             make_mnist(root)
+        case "Scenes":
+            return {"num_train": 40, "num_val": 20, "num_test": 20, "size_px": 64, "object_px": [16, 32]}
+        case "Coco":
+            make_coco(root)
+            return {"root": str(root)}
+        case "Voc":
+            make_voc(root)
+            return {"root": str(root)}
+        case "Yolo":
+            make_yolo(root)
+            return {"root": str(root)}
         case _:
             raise LookupError(f"tests/makers.py: write a maker for {data_class_name}")
     return {"root": str(root), "download": False}
@@ -105,6 +117,123 @@ def make_mnist(root: Path, num_images: int = 60) -> Path:
         header = struct.pack(">IIII", 0x0803, num_images, 28, 28)
         _idx(folder / f"{part}-images-idx3-ubyte", header + images.tobytes())
         _idx(folder / f"{part}-labels-idx1-ubyte", struct.pack(">II", 0x0801, num_images) + labels.tobytes())
+    return root
+
+
+OBJECT_CLASSES = ((1, "person"), (2, "cat"), (4, "cup"))  # COCO's ids have gaps
+PERSON_POINTS = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
+    *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee"),
+    *("left_ankle", "right_ankle"),
+)
+
+
+def boxes_on(seed: int, size_px: tuple[int, int], count: int) -> np.ndarray:
+    """(count, 4) whole corners (x1, y1, x2, y2) inside an image of (height, width)."""
+    rng = np.random.default_rng(seed)
+    height, width = size_px
+    sides = rng.integers(10, min(size_px) // 2, (count, 2))
+    corners = np.stack([rng.integers(0, width - sides[:, 0]), rng.integers(0, height - sides[:, 1])], 1)
+    return np.concatenate([corners, corners + sides], 1)
+
+
+def make_coco(root: Path, *, num_images: int = 8) -> Path:
+    """COCO's folders: instances with polygons and a crowd, persons with keypoints; one image without objects."""
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    for part_seed, part in enumerate(("train2017", "val2017")):
+        images, instances, persons = [], [], []
+        for number in range(num_images):
+            seed = 100 * part_seed + number
+            size = (48 + 4 * (number % 3), 64 - 8 * (number % 2))
+            name = f"{seed:012d}.jpg"
+            make_image(root / part / name, seed, size)
+            images.append({"id": seed + 1, "file_name": name, "height": size[0], "width": size[1]})
+            for box in boxes_on(seed, size, 0 if number == 1 else 2 + number % 2):
+                category = OBJECT_CLASSES[len(instances) % 3][0]
+                entry = coco_object(len(instances) + 1, seed + 1, category, box)
+                instances.append(entry)
+                if category == 1:
+                    points = np.linspace(box[:2], box[2:] - 1, len(PERSON_POINTS)).round().astype(int)
+                    flat = [int(v) for x, y in points for v in (x, y, 2)]
+                    persons.append({**entry, "keypoints": flat, "num_keypoints": len(PERSON_POINTS)})
+        height, width = images[0]["height"], images[0]["width"]
+        crowd = {"size": [height, width], "counts": [5, 20, height * width - 25]}
+        box = [0, 5, 1, 20]
+        instances.append(
+            {**coco_object(len(instances) + 1, images[0]["id"], 2, np.array([0, 5, 1, 25])), "iscrowd": 1}
+            | {"segmentation": crowd, "bbox": box}
+        )
+        categories = [{"id": number, "name": name} for number, name in OBJECT_CLASSES]
+        dataset = {"images": images, "categories": categories, "annotations": instances}
+        (root / "annotations" / f"instances_{part}.json").write_text(json.dumps(dataset, indent=1))
+        person = {"id": 1, "name": "person", "keypoints": list(PERSON_POINTS), "skeleton": []}
+        dataset = {"images": images, "categories": [person], "annotations": persons}
+        (root / "annotations" / f"person_keypoints_{part}.json").write_text(json.dumps(dataset, indent=1))
+    return root
+
+
+def coco_object(number: int, image: int, category: int, box: np.ndarray) -> dict[str, Any]:
+    """An annotation whose mask is its whole box."""
+    x1, y1, x2, y2 = (float(v) for v in box)
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": category,
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": (x2 - x1) * (y2 - y1),
+        "iscrowd": 0,
+        "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
+    }
+
+
+def make_voc(root: Path, *, num_images: int = 8) -> Path:
+    """VOC's folders, with an object that is difficult and an image without objects."""
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for part_seed, part in enumerate(("train", "val")):
+        names = []
+        for number in range(num_images):
+            seed = 200 + 100 * part_seed + number
+            size = (48, 56 + 4 * (number % 2))
+            names.append(f"2007_{seed:06d}")
+            make_image(root / "JPEGImages" / f"{names[-1]}.jpg", seed, size)
+            objects = [
+                f"""  <object>
+    <name>{("cat", "dog", "person")[place % 3]}</name>
+    <difficult>{int(number == 2 and place == 0)}</difficult>
+    <bndbox><xmin>{box[0] + 1}</xmin><ymin>{box[1] + 1}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox>
+  </object>
+"""
+                for place, box in enumerate(boxes_on(seed, size, 0 if number == 1 else 2))
+            ]
+            text = f"""<annotation>
+  <filename>{names[-1]}.jpg</filename>
+  <size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>
+{"".join(objects)}</annotation>
+"""
+            (root / "Annotations" / f"{names[-1]}.xml").write_text(text)
+        (root / "ImageSets" / "Main" / f"{part}.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+def make_yolo(root: Path, *, num_images: int = 8) -> Path:
+    """YOLO's folders and `data.yaml`; the second image has no file of labels."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "data.yaml").write_text("path: .\ntrain: images/train\nval: images/val\nnames: {0: cat, 1: dog, 2: owl}\n")
+    for part_seed, part in enumerate(("train", "val")):
+        (root / "labels" / part).mkdir(parents=True, exist_ok=True)
+        for number in range(num_images):
+            seed = 400 + 100 * part_seed + number
+            size = (48, 64)
+            make_image(root / "images" / part / f"{number}.jpg", seed, size)
+            if number == 1:
+                continue
+            scale = np.array([size[1], size[0], size[1], size[0]])
+            lines = [
+                " ".join([str(place % 3), *(f"{v:.6f}" for v in (*(box[:2] + box[2:]) / 2, *(box[2:] - box[:2])))])
+                for place, box in enumerate(boxes_on(seed, size, 2) / scale)
+            ]
+            (root / "labels" / part / f"{number}.txt").write_text("\n".join(lines) + "\n")
     return root
 
 

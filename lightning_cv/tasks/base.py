@@ -110,6 +110,14 @@ class VisionTask(pl.LightningModule, ABC):
         """What a person would look at, for the callback `Media`; none: nothing to show."""
         return ()
 
+    def head(self) -> nn.Module:
+        """What trains at the full rate where `backbone_lr_factor` is not 1: a module that holds these parameters.
+
+        Raises:
+            UserError: the network has no head.
+        """
+        return find_head(self.network)
+
     def check_network(self) -> None:
         """Refuse a network that does not fit the data of the Trainer.
 
@@ -228,7 +236,7 @@ class VisionTask(pl.LightningModule, ABC):
         optimizer = build_optimizer(
             self.network,
             self._build_optimizer,
-            head=find_head(self.network) if self._backbone_lr_factor != 1.0 else None,
+            head=self.head() if self._backbone_lr_factor != 1.0 else None,
             decay_norm_and_bias=self._decay_norm_and_bias,
             backbone_lr_factor=self._backbone_lr_factor,
         )

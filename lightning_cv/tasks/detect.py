@@ -26,6 +26,7 @@ from lightning_cv.contracts import (
 from lightning_cv.errors import UserError
 from lightning_cv.metrics.detection import DetectionScores
 from lightning_cv.networks import Initialize
+from lightning_cv.networks.blocks.feature_maps import FeatureMaps
 from lightning_cv.networks.detect.test_time import TestTimeAugmentation
 from lightning_cv.ops.objects import scaled, scaled_objects, unpack
 from lightning_cv.ops.suppress import Suppression
@@ -50,6 +51,7 @@ class Detect(VisionTask):
         suppression: what becomes of overlapping detections in test and prediction, beside what the network does.
         test_time: look at several views of each image in test and prediction.
         decay_norm_and_bias: see `VisionTask`.
+        backbone_lr_factor: rate of the `FeatureMaps` of the network, as a multiple of the rate, in [0, inf).
         init: see `VisionTask`.
     """
 
@@ -67,6 +69,7 @@ class Detect(VisionTask):
         suppression: Suppression | None = None,
         test_time: TestTimeAugmentation | None = None,
         decay_norm_and_bias: bool = False,
+        backbone_lr_factor: float = 1.0,
         init: Initialize | None = None,
     ) -> None:
         self.loss_weights = dict(loss_weights or {})
@@ -76,10 +79,21 @@ class Detect(VisionTask):
             schedule=schedule,
             lr_scaling=lr_scaling,
             decay_norm_and_bias=decay_norm_and_bias,
+            backbone_lr_factor=backbone_lr_factor,
             init=init,
         )
         self.suppression = suppression
         self.test_time = test_time
+
+    def head(self) -> nn.Module:
+        """All parameters outside of the network's `FeatureMaps`."""
+        backbones = [module for module in self.network.modules() if isinstance(module, FeatureMaps)]
+        if not backbones:
+            raise UserError(
+                f"model.init_args.backbone_lr_factor: {type(self.network).__name__} has no FeatureMaps; allowed: 1.0"
+            )
+        inside = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
+        return nn.ParameterList([p for p in self.network.parameters() if id(p) not in inside])
 
     def check_network(self) -> None:
         """See `VisionTask`."""

@@ -9,9 +9,23 @@ import pytest
 import torch
 
 import lightning_cv.data
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, PublishesInfo, Stage
+from lightning_cv.contracts import (
+    AREA,
+    BOX,
+    BOX_IMAGE,
+    BOX_LABEL,
+    CROWD,
+    IMAGE,
+    INDEX,
+    LABEL,
+    SIZE,
+    SOURCE_SIZE,
+    PublishesInfo,
+    Stage,
+)
 from lightning_cv.data import VisionData
 from lightning_cv.data.splits import ResidentSplit
+from lightning_cv.errors import UserError
 from tests.makers import make_for, trust_made_files
 
 for module in pkgutil.iter_modules(lightning_cv.data.__path__, "lightning_cv.data."):
@@ -68,6 +82,35 @@ def batches(data, stage, epoch=0):
     return received
 
 
+def check_objects(batch, info):
+    """The keys of images with objects: boxes inside their image, labels of classes, everything as long as the boxes."""
+    num_images, num_objects = len(batch[INDEX]), len(batch[BOX])
+    assert set(batch) == {IMAGE, INDEX, SIZE, SOURCE_SIZE, BOX, BOX_IMAGE, BOX_LABEL, CROWD, AREA}
+    assert batch[IMAGE].shape[:2] == (num_images, info.channels)
+    assert (batch[IMAGE].shape[2], batch[IMAGE].shape[3]) == tuple(batch[SIZE].amax(0).tolist())
+    assert batch[BOX].dtype == batch[AREA].dtype == torch.float32
+    assert batch[BOX_LABEL].dtype == batch[BOX_IMAGE].dtype == torch.int64
+    assert batch[CROWD].dtype == torch.bool
+    for key in (BOX, BOX_IMAGE, BOX_LABEL, CROWD, AREA):
+        assert len(batch[key]) == num_objects
+    width_height = batch[SIZE][batch[BOX_IMAGE]].flip(1)
+    assert (batch[BOX] >= 0).all()
+    assert (batch[BOX] <= width_height.repeat(1, 2)).all()
+    assert (batch[BOX][:, 2:] > batch[BOX][:, :2]).all()
+    assert (batch[BOX_IMAGE].diff() >= 0).all()
+    assert (batch[BOX_LABEL] >= 0).all()
+    assert (batch[BOX_LABEL] < info.num_classes).all()
+
+
+def pixels(received):
+    """(C, N): the pixels of all images of batches, without padding."""
+    parts = []
+    for batch in received:
+        sizes = batch[SIZE].tolist() if SIZE in batch else [batch[IMAGE].shape[-2:]] * len(batch[IMAGE])
+        parts += [image[:, :h, :w].flatten(1) for image, (h, w) in zip(batch[IMAGE], sizes, strict=True)]
+    return torch.cat(parts, dim=1)
+
+
 @pytest.mark.parametrize("stage", LOADERS)
 def test_batches_have_the_keys_types_and_shapes_that_info_tells(make, stage):
     data = make()
@@ -75,14 +118,17 @@ def test_batches_have_the_keys_types_and_shapes_that_info_tells(make, stage):
     info = data.info
     for batch in batches(data, stage):
         num_images = len(batch[INDEX])
-        assert set(batch) == {IMAGE, LABEL, INDEX}
         assert batch[IMAGE].dtype == torch.float32
+        assert batch[INDEX].dtype == torch.int64
+        if info.objects:
+            check_objects(batch, info)
+            continue
+        assert set(batch) == {IMAGE, LABEL, INDEX}
         assert batch[IMAGE].shape == (num_images, info.channels, *info.size_px)
         assert batch[LABEL].dtype == torch.int64
         assert batch[LABEL].shape == (num_images,)
         assert batch[LABEL].min() >= 0
         assert batch[LABEL].max() < info.num_classes
-        assert batch[INDEX].dtype == torch.int64
     assert len(info.mean) == len(info.std) == info.channels
     assert len(set(info.class_names)) == info.num_classes
 
@@ -115,6 +161,11 @@ def identities(split):
 def test_splits_are_disjoint_and_cover_all_and_repeat(make):
     """Row 17: training, validation and (where it is taken from the same source) test samples."""
     data = make()
+    if not hasattr(data, "val_fraction"):
+        parts = {stage: set(identities(data.split(stage))) for stage in (Stage.TRAIN, Stage.VAL)}
+        assert all(parts.values())
+        assert not parts[Stage.TRAIN] & parts[Stage.VAL]
+        return
     parts = {stage: set(identities(data.split(stage))) for stage in (Stage.TRAIN, Stage.VAL, Stage.TEST)}
     assert all(parts.values())
     assert not parts[Stage.TRAIN] & parts[Stage.VAL]
@@ -131,26 +182,30 @@ def test_splits_are_disjoint_and_cover_all_and_repeat(make):
 def test_training_images_are_standardized_by_statistics_of_their_own(make):
     """Row 19: |mean| < 1e-3 and |std - 1| < 1e-3 over the training split; the statistics come from it only."""
     data = make()
-    images = torch.cat([batch[IMAGE] for batch in batches(data, Stage.TRAIN)]).double()
-    assert images.mean((0, 2, 3)).abs().max() < 1e-3
-    assert (images.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-3
-    validation = torch.cat([batch[IMAGE] for batch in batches(data, Stage.VAL)]).double()
-    assert (validation.mean((0, 2, 3)).abs() > 1e-6).any(), "else these would be the statistics of another split"
+    images = pixels(batches(data, Stage.TRAIN)).double()
+    assert images.mean(1).abs().max() < 1e-3
+    assert (images.std(1, correction=0) - 1).abs().max() < 1e-3
+    validation = pixels(batches(data, Stage.VAL)).double()
+    assert (validation.mean(1).abs() > 1e-6).any(), "else these would be the statistics of another split"
 
 
 def test_images_can_be_only_scaled_or_standardized_as_stated(make):
-    plain = torch.cat([batch[IMAGE] for batch in batches(make(normalize=False), Stage.VAL)])
+    plain = pixels(batches(make(normalize=False), Stage.VAL))
     assert plain.min() >= 0
     assert 0.5 < plain.max() <= 1
-    channels = plain.shape[1]
+    channels = len(plain)
     stated = lightning_cv.data.MeanStd([0.5] * channels, [0.25] * channels)
-    given = torch.cat([batch[IMAGE] for batch in batches(make(normalize=stated), Stage.VAL)])
+    given = pixels(batches(make(normalize=stated), Stage.VAL))
     torch.testing.assert_close(given, (plain - 0.5) / 0.25, rtol=1e-5, atol=1e-5)
 
 
 def test_validation_batches_repeat_and_are_not_augmented(make):
     """Rows 35, 36, 41: off at validation, whatever the epoch."""
     transforms = [lightning_cv.data.RandomCrop(2), lightning_cv.data.RandomHorizontalFlip(), lightning_cv.data.Cutout()]
+    if make().info.objects:
+        with pytest.raises(UserError, match="moves no boxes"):
+            make(batch_transforms=transforms)
+        return
     data = make(batch_transforms=transforms)
     plain = batches(make(), Stage.VAL)
     for epoch in (0, 1):

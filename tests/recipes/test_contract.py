@@ -17,7 +17,7 @@ from lightning_cv.recipe.request import RunRequest
 from lightning_cv.recipe.shipped import shipped
 from lightning_cv.run.program import execute
 from tests.callbacks.tiny import newest
-from tests.makers import CLASSES, make_for, trust_made_files
+from tests.makers import CLASSES, OBJECT_CLASSES, make_for, trust_made_files
 
 RECIPES = {recipe.name: recipe for recipe in shipped()}
 # What takes minutes and gigabytes at full size is tested with fewer layers or smaller images, and is else as shipped.
@@ -30,7 +30,48 @@ SMALL_IMAGES = {
     f"{TRANSFORMS.format('eval', 0)}.size": "72",
     f"{TRANSFORMS.format('eval', 1)}.size": "64",
 }
+PYRAMID, RESIZE = f"{NETWORK}.pyramid.init_args", TRANSFORMS.format("eval", 0)
+SMALL_DETECTOR = {
+    f"{PYRAMID}.backbone": "small",
+    f"{PYRAMID}.channels": "32",
+    f"{TRANSFORMS.format('train', 1)}.size": "64",
+    f"{RESIZE}.size": "64",
+}
+SMALL_REGIONS = {
+    **SMALL_DETECTOR,
+    f"{NETWORK}.head_width": "32",
+    f"{NETWORK}.proposals": "[50, 20]",
+    f"{NETWORK}.anchor_sizes": "[8, 16, 24, 32, 48]",
+}
+SMALLEST = f"{TRANSFORMS.format('train', 1)}.min_size"
 SMALLER = {
+    "coco_fasterrcnn": SMALL_REGIONS,
+    "coco_maskrcnn": {**SMALL_REGIONS, f"{NETWORK}.mask_layers": "[16]"},
+    "coco_keypointrcnn": {
+        **{key: value for key, value in SMALL_REGIONS.items() if not key.startswith(TRANSFORMS.format("train", 1))},
+        f"{NETWORK}.keypoint_layers": "[16]",
+        SMALLEST: "[48, 64]",
+    },
+    "coco_ssd300": {
+        f"{NETWORK}.pyramid": "{class_path: lightning_cv.networks.detect.Pyramid, init_args: {channels: 32}}",
+        f"{TRANSFORMS.format('train', 4)}.size": "[64, 64]",
+        f"{RESIZE}.size": "[64, 64]",
+    },
+    "coco_retinanet": SMALL_DETECTOR,
+    "coco_fcos": {**SMALL_DETECTOR, f"{PYRAMID}.channels": "64"},
+    "coco_detr": {
+        f"{NETWORK}.backbone.init_args.name": "small",
+        f"{NETWORK}.layers": "2",
+        f"{NETWORK}.width": "32",
+        f"{NETWORK}.hidden_width": "32",
+        SMALLEST: "[48, 64]",
+        f"{RESIZE}.size": "64",
+    },
+    **{
+        name: {"data.init_args.num_train": "16", "data.init_args.num_val": "8"}
+        for name in RECIPES
+        if name.startswith("scenes_")
+    },
     "imagenet_resnet50_classic": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
     "imagenet_resnet50": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
     "imagenet_vit_b16": {f"{NETWORK}.depth": "1"},
@@ -52,6 +93,8 @@ def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest
     for place, value in walk(recipe.values):
         if place.endswith("num_classes") and name == "ImageFolder":
             options[place] = str(len(CLASSES))
+        if place.endswith("num_classes") and name == "Coco" and value > 1:
+            options[place] = str(OBJECT_CLASSES[-1][0])
         if place.endswith(".weights"):
             assert value, "a recipe that states no weights need not name them"
             options[place] = "null"

@@ -149,6 +149,8 @@ class Ssd(TorchvisionDetector):
     Args:
         num_classes: without the background.
         pyramid: the backbone and its levels; None: that of the paper.
+        weights: of VGG16 where there is no pyramid: `IMAGENET1K_FEATURES`, for images of standard deviation 1/255; None:
+            drawn. They are downloaded.
         anchor_shares: sides of the anchors of each level, as shares of the image, and one more behind the last;
             only with a pyramid.
         score_threshold: detections below go.
@@ -163,6 +165,7 @@ class Ssd(TorchvisionDetector):
         num_classes: int = 10,
         pyramid: Pyramid | None = None,
         *,
+        weights: str | None = None,
         anchor_shares: Sequence[float] | None = None,
         score_threshold: float = 0.01,
         nms_threshold: float = 0.45,
@@ -175,7 +178,7 @@ class Ssd(TorchvisionDetector):
         }
         if pyramid is None:
             model: nn.Module = ssd300_vgg16(
-                weights=None, weights_backbone=None, num_classes=num_classes + 1, trainable_backbone_layers=5, **chosen
+                weights=None, weights_backbone=weights, num_classes=num_classes + 1, **chosen
             )
         else:
             levels = len(pyramid.strides)
