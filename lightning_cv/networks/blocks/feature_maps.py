@@ -54,6 +54,23 @@ class FeatureMaps(nn.Module):
         maps: list[Tensor] = self.body(images)
         return maps
 
+    def without_stages_beyond(self, level: int) -> FeatureMaps:
+        """Itself without what only deeper maps than that of `level`, from 0, need: it would train nothing.
+
+        Of a network of timm it stays, and is frozen.
+        """
+        if isinstance(self.body, _Chain):
+            self.body.stages = self.body.stages[: level + 2]
+            self.channels = self.channels[: level + 1]
+            return self
+        trained = [p for p in self.parameters() if p.requires_grad]
+        with torch.enable_grad():
+            used = sum(feature_map.sum() for feature_map in self(torch.zeros(2, 3, _PROBE_PX, _PROBE_PX))[: level + 1])
+            grads = torch.autograd.grad(used, trained, allow_unused=True)
+        for parameter, grad in zip(trained, grads, strict=True):
+            parameter.requires_grad_(grad is not None)
+        return self
+
     def _freeze(self, name: str, trainable_stages: int) -> None:
         if isinstance(self.body, _Chain):
             for stage in self.body.stages[: len(self.body.stages) - trainable_stages]:

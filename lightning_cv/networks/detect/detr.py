@@ -142,7 +142,7 @@ class _Backbone(nn.Module):
 
     def __init__(self, maps: FeatureMaps, level: int) -> None:
         super().__init__()
-        self.maps = maps
+        self.maps = maps.without_stages_beyond(level)
         self.channels = maps.channels[level]
         self._level = level
 

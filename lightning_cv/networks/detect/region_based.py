@@ -163,6 +163,7 @@ class FastRcnn(BatchDetector):
         self.proposals = proposals or SelectiveSearch()
         self.backbone = backbone or FeatureMaps()
         self._level = STRIDES.index(stride)
+        self.backbone.without_stages_beyond(self._level)
         channels = self.backbone.channels[self._level]
         self.regions: Any = RoIHeads(
             RegionPool(pooling, stride),

@@ -65,6 +65,7 @@ class YoloV1(BatchDetector):
         self.grid = grid
         self.num_boxes = boxes
         self._level = STRIDES.index(stride)
+        self.backbone.without_stages_beyond(self._level)
         channels = self.backbone.channels[self._level]
         self.head = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False),
