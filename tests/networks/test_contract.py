@@ -33,6 +33,7 @@ def own_networks(folder: str = "") -> list[type[nn.Module]]:
                 and issubclass(value, nn.Module)
                 and value.__module__ == module.__name__
                 and not name.startswith("_")
+                and not inspect.isabstract(value)
             ]
     return sorted(found, key=lambda network: network.__name__)
 

@@ -149,8 +149,8 @@ class Ssd(TorchvisionDetector):
     Args:
         num_classes: without the background.
         pyramid: the backbone and its levels; None: that of the paper.
-        weights: of VGG16 where there is no pyramid: `IMAGENET1K_FEATURES`, for images of standard deviation 1/255; None:
-            drawn. They are downloaded.
+        weights: of VGG16 where there is no pyramid: `IMAGENET1K_FEATURES`, for images of standard deviation 1/255,
+            which are downloaded; None: drawn.
         anchor_shares: sides of the anchors of each level, as shares of the image, and one more behind the last;
             only with a pyramid.
         score_threshold: detections below go.

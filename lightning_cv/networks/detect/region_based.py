@@ -12,11 +12,12 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
-from torchvision.ops import roi_align, roi_pool
+from torchvision.ops import roi_align
 
 from lightning_cv.contracts import Detections, Objects
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.feature_maps import STRIDES, FeatureMaps
+from lightning_cv.networks.blocks.region_pool import RegionPool
 from lightning_cv.networks.detect.base import BatchDetector, Features
 from lightning_cv.networks.detect.of_torchvision import as_detections
 from lightning_cv.networks.detect.proposals import Proposals, SelectiveSearch, boxes_of
@@ -198,31 +199,6 @@ class FastRcnn(BatchDetector):
         """See `BatchDetector`."""
         found, _ = self.regions({"0": features["features"]}, boxes_of(features[_PROPOSALS]), images.image_sizes)
         return [as_detections(each) for each in found]
-
-
-class RegionPool(nn.Module):
-    """Regions cut out of one feature map, each 7 x 7 places large (rows 186, 187).
-
-    Args:
-        kind: "align" or "pool", see `FastRcnn`.
-        stride: pixels of the image from one place of the map to the next.
-    """
-
-    SIDE: ClassVar[int] = 7
-
-    def __init__(self, kind: Literal["align", "pool"], stride: int) -> None:
-        super().__init__()
-        if kind not in ("align", "pool"):
-            raise UserError(f"pooling: {kind} given, allowed: align, pool")
-        self.kind = kind
-        self.stride = stride
-
-    def forward(self, features: Features, boxes: list[Tensor], sizes: Sequence[tuple[int, int]]) -> Tensor:
-        """(R, C, 7, 7) of boxes in pixels; `sizes` is what torchvision passes on."""
-        only = features["0"]
-        if self.kind == "align":
-            return roi_align(only, boxes, self.SIDE, 1 / self.stride, sampling_ratio=2, aligned=True)
-        return roi_pool(only, boxes, self.SIDE, 1 / self.stride)
 
 
 def _widened(boxes: Tensor, share: float) -> Tensor:

@@ -46,14 +46,10 @@ DETECTORS: dict[str, Callable[[], torch.nn.Module]] = {
     "Fcos": lambda: Fcos(CLASSES, Pyramid("small", channels=64, extra="none"), score_threshold=0.01),
     "Ssd": lambda: Ssd(CLASSES, pyramid(), anchor_shares=(0.1, 0.2, 0.4, 0.6, 0.8)),
     "Detr": lambda: Detr(CLASSES, stride=16, queries=6, layers=2, width=32, heads=4, hidden_width=32, dropout=0.0),
-    "DiffusionDet": lambda: DiffusionDet(
-        CLASSES, pyramid(), boxes=8, steps=2, heads=2, width=32, score_threshold=0.001
-    ),
+    "DiffusionDet": lambda: DiffusionDet(CLASSES, pyramid(), boxes=8, heads=2, width=32, score_threshold=0.001),
     "Rcnn": lambda: Rcnn(CLASSES, SelectiveSearch(**SEARCH), regions_trained=8),
     "FastRcnn": lambda: FastRcnn(CLASSES, SelectiveSearch(**SEARCH), head_width=32, regions_trained=16),
-    "SlidingWindow": lambda: SlidingWindow(
-        CLASSES, windows=((24, 24),), stride=0.5, windows_trained=8, score_threshold=0.1
-    ),
+    "SlidingWindow": lambda: SlidingWindow(CLASSES, windows=((24, 24),), stride=0.5, score_threshold=0.1),
     "SingleObject": lambda: SingleObject(CLASSES, backbone=FeatureMaps(), width=32),
     "YoloV1": lambda: YoloV1(CLASSES, grid=4, stride=8, width=32, score_threshold=0.0),
 }

@@ -81,7 +81,7 @@ def test_what_is_said_of_an_image_depends_on_no_other_and_not_on_padding(make):
 
 @each
 def test_detections_lie_on_their_image_the_surest_first(make, name):
-    """Boxes inside the image, scores in [0, 1] falling, labels of the classes; masks and keypoints where it finds them."""
+    """Boxes inside, scores in [0, 1] falling, labels of the classes; masks and keypoints where it finds them."""
     network = make().eval()
     images, sizes, _ = batch_of(SIZES, [2, 1, 3, 0])
     with torch.no_grad():
