@@ -60,7 +60,7 @@ class Checker:
 
     def _unusable(self, raw: RawObject) -> str | None:
         if raw.label is None or not 0 <= raw.label < len(self.class_names):
-            return f"class {raw.label if raw.label is not None else ''} is unknown".replace("  ", " ")
+            return f"class {raw.named!r:.40} is unknown"
         if not all(map(math.isfinite, raw.box)):
             return f"box {_box_text(raw.box)} is not finite"
         if raw.box[2] <= raw.box[0] or raw.box[3] <= raw.box[1]:
@@ -72,7 +72,7 @@ class Checker:
             if raw.keypoints is None or len(raw.keypoints) != count:
                 given = 0 if raw.keypoints is None else len(raw.keypoints)
                 return None if raw.crowd else f"{given} keypoint numbers, not {count}"
-            if not all(isinstance(v, int | float) and math.isfinite(v) for v in raw.keypoints):
+            if not all(math.isfinite(as_number(value)) for value in raw.keypoints):
                 return "a keypoint is not finite"
         return None
 
@@ -132,6 +132,9 @@ def check_mask(segmentation: Any, size: tuple[int, int]) -> None:
     if isinstance(segmentation, list):
         if not segmentation or not all(map(_is_polygon, segmentation)):
             raise ValueError("a polygon has fewer than 3 points, or what is no number" if segmentation else "no mask")
+        far = max(size)
+        if any(min(polygon) < -far or max(polygon) > 2 * far for polygon in segmentation):
+            raise ValueError("a polygon lies far outside of the image")
         return
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError("no mask")
@@ -186,12 +189,23 @@ def report_problems(annotations: Annotations, *, strict: bool, title: str) -> st
         raise DataError(f"{problems[0].where}: {problems[0].what}{more}; data.init_args.strict: false goes on without")
     named = "; ".join(map(str, problems[:_NAMED]))
     more = f"; and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-    return f"{title}: {len(problems)} problems: {named}{more}; all of them: lightning-cv inspect RECIPE --dataset"
+    count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
+    return f"{title}: {count}: {named}{more}; all of them: lightning-cv inspect RECIPE --dataset"
 
 
 def used(images: Iterable[AnnotatedImage | None]) -> tuple[AnnotatedImage, ...]:
     """Without those that are left out."""
     return tuple(image for image in images if image is not None)
+
+
+def as_number(value: Any) -> float:
+    """A number of a file; NaN where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def _is_polygon(points: Any) -> bool:

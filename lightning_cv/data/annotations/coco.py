@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import orjson
 
 from lightning_cv.contracts import KeypointSet
-from lightning_cv.data.annotations.checks import Checker, used
+from lightning_cv.data.annotations.checks import Checker, as_number, used
 from lightning_cv.data.annotations.raw import AnnotatedImage, Annotations, RawObject, shown
 from lightning_cv.errors import DataError
 from lightning_cv.metrics.detection import COCO_SIGMAS
@@ -38,34 +38,52 @@ def read_coco(
     names, index, points = _classes(file, parsed["categories"], classes, keypoints=keypoints)
     checker = Checker(names, points, masks=masks)
     where = _Where(file)
+    images = _images(parsed["images"], folder, (checker, where))
+    objects = _objects(parsed, images.keys(), index, (checker, where))
+    with_objects = [replace(image, objects=tuple(objects.get(key, ()))) for key, image in images.items()]
+    kept = used(map(checker.image, with_objects))
+    by_label = tuple(sorted(index, key=index.__getitem__))
+    category_ids = tuple(range(1, len(names) + 1)) if classes == "ids" else by_label
+    return Annotations(kept, names, points, tuple(checker.problems), category_ids)
+
+
+def _images(entries: list[Any], folder: Path, notes: tuple[Checker, _Where]) -> dict[Any, AnnotatedImage]:
+    """The images by their ids."""
+    checker, where = notes
     images: dict[Any, AnnotatedImage] = {}
-    for number, entry in enumerate(parsed["images"]):
+    for number, entry in enumerate(entries):
         image = _image(entry, folder)
         if image is None:
             checker.note(where("images", number), "an image without id, file_name, width and height", "left out")
         elif image.image_id in images:
-            checker.note(where("images", number), f"image id {image.image_id} for the second time", "left out")
+            checker.note(where("images", number), f"image id {image.image_id!r:.40} for the second time", "left out")
         else:
             images[image.image_id] = image
+    return images
+
+
+def _objects(
+    parsed: dict[str, list[Any]], images: Container[Any], index: Mapping[Any, int], notes: tuple[Checker, _Where]
+) -> dict[Any, list[RawObject]]:
+    """The objects of each image, by its id; those of categories that are no classes are passed over."""
+    checker, where = notes
+    passed_over = {_key(category["id"]) for category in parsed["categories"]} - index.keys()
     objects: dict[Any, list[RawObject]] = {}
-    seen: dict[Any, Any] = {}
+    seen: set[Any] = set()
     for number, entry in enumerate(parsed["annotations"]):
         line = _Lazy(where, number)
         if not isinstance(entry, dict):
-            checker.note(str(line), "no annotation", "left out")
-        elif entry.get("image_id") not in images:
-            checker.note(str(line), f"image id {entry.get('image_id')!r:.40} is unknown", "left out")
-        elif seen.setdefault(_key(entry.get("id")), entry) is not entry and "id" in entry:
-            checker.note(str(line), f"annotation id {entry['id']!r:.40} for the second time", "left out")
-        else:
-            category = _key(entry.get("category_id"))
-            if category in index or category not in {_key(c.get("id")) for c in parsed["categories"]}:
-                objects.setdefault(entry["image_id"], []).append(_object(entry, index.get(category), line))
-    with_objects = [replace(image, objects=tuple(objects.get(key, ()))) for key, image in images.items()]
-    kept = used(map(checker.image, with_objects))
-    ids = sorted(index, key=index.__getitem__)
-    category_ids = tuple(range(1, len(names) + 1)) if classes == "ids" else tuple(ids)
-    return Annotations(kept, names, points, tuple(checker.problems), category_ids)
+            checker.note(line, "no annotation", "left out")
+            continue
+        image, category = _key(entry.get("image_id")), _key(entry.get("category_id"))
+        if image not in images:
+            checker.note(line, f"image id {entry.get('image_id')!r:.40} is unknown", "left out")
+        elif "id" in entry and _key(entry["id"]) in seen:
+            checker.note(line, f"annotation id {entry['id']!r:.40} for the second time", "left out")
+        elif category not in passed_over:
+            seen.add(_key(entry.get("id")))
+            objects.setdefault(image, []).append(_object(entry, index.get(category), line))
+    return objects
 
 
 def _parsed(file: Path) -> dict[str, list[Any]]:
@@ -131,8 +149,9 @@ def _image(entry: Any, folder: Path) -> AnnotatedImage | None:
 def _object(entry: Mapping[str, Any], label: int | None, where: _Lazy) -> RawObject:
     box = entry.get("bbox")
     corners = (NAN, NAN, NAN, NAN)
-    if isinstance(box, list) and len(box) == 4 and all(isinstance(v, int | float) for v in box):
-        corners = (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    if isinstance(box, list) and len(box) == 4:
+        x, y, width, height = map(as_number, box)
+        corners = (x, y, x + width, y + height)
     area = entry.get("area")
     points = entry.get("keypoints")
     return RawObject(
@@ -140,15 +159,18 @@ def _object(entry: Mapping[str, Any], label: int | None, where: _Lazy) -> RawObj
         label,
         corners,
         bool(entry.get("iscrowd", 0)),
-        float(area) if isinstance(area, int | float) else None,
+        None if area is None else as_number(area),
         entry.get("segmentation"),
         points if isinstance(points, list) else None,
+        entry.get("category_id"),
     )
 
 
 def _key(value: Any) -> Any:
     """What can be looked up."""
-    return value if isinstance(value, int | str) else repr(value)
+    return (
+        value if isinstance(value, int | str) and not isinstance(value, bool) else f"{type(value).__name__} {value!r}"
+    )
 
 
 class _Where:

@@ -23,6 +23,7 @@ class RawObject:
         area: of the object in square pixels; None: that of the box.
         segmentation: polygons, or run-length encoded, as COCO has them; None: none.
         keypoints: 3 K numbers, as COCO has them; None: none.
+        named: what the file calls its class.
     """
 
     where: object
@@ -32,6 +33,7 @@ class RawObject:
     area: float | None = None
     segmentation: Any = None
     keypoints: list[float] | None = None
+    named: object = None
 
 
 @dataclass(frozen=True)

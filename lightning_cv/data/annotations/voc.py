@@ -122,6 +122,7 @@ def _object(found: _Found, file: Path, class_names: tuple[str, ...]) -> RawObjec
         label=class_names.index(name) if name in class_names else None,
         box=(x1 - 1, y1 - 1, x2, y2),
         crowd=found.values.get("difficult") == "1",
+        named=name,
     )
 
 

@@ -97,6 +97,7 @@ def _objects(image: Path, checker: Checker) -> tuple[RawObject, ...]:
             where=where,
             label=int(label) if label == label and label == round(label) and abs(label) < 2**31 else None,
             box=(x - width / 2, y - height / 2, x + width / 2, y + height / 2),
+            named=line.split()[0],
         )
     return tuple(objects.values())
 
