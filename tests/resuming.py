@@ -24,12 +24,13 @@ from torchvision.transforms import v2
 from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Speed, Throughput
 from lightning_cv.callbacks.randomness import random_state
 from lightning_cv.contracts import Stage
-from lightning_cv.data import RandomCrop
+from lightning_cv.data import RandomCrop, RandomObjectFlip, Scenes
 from lightning_cv.data.base import VisionData
 from lightning_cv.data.splits import ResidentSplit
+from lightning_cv.networks.detect import FasterRcnn, Pyramid
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
-from lightning_cv.tasks import Classify, VisionTask
+from lightning_cv.tasks import Classify, Detect, VisionTask
 
 EPOCHS = 3
 BATCHES = 5  # of 8 images, the last one with 5
@@ -61,6 +62,26 @@ def convolutions() -> VisionTask:
     return Classify(network, lambda groups: torch.optim.AdamW(groups, lr=0.05, fused=True), schedule=Cosine())
 
 
+def detector() -> VisionTask:
+    """Two stages, which draw the regions that they train on."""
+    torch.manual_seed(2)
+    pyramid = Pyramid("small", channels=16, extra="none")
+    network = FasterRcnn(3, pyramid, anchor_sizes=(8, 16, 24, 32), head_width=16, proposals=(20, 10), regions_trained=8)
+    return Detect(network, lambda groups: torch.optim.AdamW(groups, lr=0.002), schedule=Cosine(warmup_steps=3))
+
+
+def scenes(transforms: list[nn.Module]) -> VisionData:
+    """As many small scenes as `Dots` has images, each transformed with its objects."""
+    assert not transforms
+    options = {"num_train": 37, "num_val": 6, "size_px": 32, "object_px": (12, 20), "max_objects": 2}
+    return Scenes(batch_size=8, digits=[0, 1, 2], train_transform=RandomObjectFlip(), **options)
+
+
+def dots(transforms: list[nn.Module]) -> VisionData:
+    """The data of most cases."""
+    return Dots(batch_size=8, batch_transforms=transforms)
+
+
 def with_plateau() -> VisionTask:
     """The rate falls whenever the validation loss does not: after the hooks in which an epoch is saved."""
     plateau = partial(torch.optim.lr_scheduler.ReduceLROnPlateau, factor=0.5, patience=0)
@@ -76,6 +97,7 @@ class Case:
         ema: with averaged weights.
         patience: of early stopping, which the case must bring about; None: no early stopping.
         transforms: makes the batch transforms.
+        make_data: from these.
         callbacks: makes further callbacks.
         options: of the Trainer.
     """
@@ -84,6 +106,7 @@ class Case:
     ema: bool = False
     patience: int | None = None
     transforms: Callable[[], list[nn.Module]] = list
+    make_data: Callable[[list[nn.Module]], VisionData] = dots
     callbacks: Callable[[], list[Callback]] = list
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -99,6 +122,7 @@ CASES = {
     "validation_every_second_epoch": Case(options={"check_val_every_n_epoch": 2}),
     "plateau": Case(with_plateau, options={"max_epochs": 6}),
     "max_steps": Case(options={"max_steps": 12, "max_epochs": -1}),
+    "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
     "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
 }
 
@@ -144,7 +168,7 @@ def train(
         "log_every_n_steps": 2,
     }
     trainer = Trainer(callbacks=callbacks, **(settings | case.options))
-    data = Dots(batch_size=8, batch_transforms=case.transforms())
+    data = case.make_data(case.transforms())
     trainer.fit(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     return Training(folder, trainer, task)
 

@@ -16,6 +16,8 @@ _WARNED = (
     r"The image decoding and encoding capabilities.*",
     # Means and metrics are reduced over devices before they are logged.
     r"It is recommended to use `self.log\(.*sync_dist=True\)`.*",
+    # Scoring a run that exists logs to no tracker; Lightning returns only what was meant for one.
+    r"You called `self.log\(.*\)` but have no logger configured.*",
     r".*``instantiate_classes`` was deprecated.*",
     r".*skip_none parameter was deprecated.*",
     # `lightning-cv submit` is how a run gets to the cluster's machines.

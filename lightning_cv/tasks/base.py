@@ -214,7 +214,7 @@ class VisionTask(pl.LightningModule, ABC):
         for suffix, _ in self._scored_networks():
             scores = self._set_scores.take(stage + suffix, self.device)
             fitting = self.trainer.state.fn == TrainerFn.FITTING
-            self.log_dict(scores, prog_bar=not suffix, logger=bool(self.trainer.loggers) and not fitting)
+            self.log_dict(scores, prog_bar=not suffix, logger=not fitting)
             if fitting and not self.trainer.sanity_checking:
                 track(self.trainer, {name: float(value) for name, value in scores.items()})
 

@@ -58,7 +58,8 @@ def check_detector_fits_data(network: nn.Module, info: DataInfo) -> None:
         return
     if info.keypoints is None:
         raise UserError(
-            f"model.init_args.network: {name} needs keypoints, and the data give none; set data.init_args.keypoints"
+            f"model.init_args.network: {name} needs keypoints, and the data give none; set data.init_args.keypoints to "
+            "true"
         )
     number = getattr(network, "num_keypoints", len(info.keypoints.names))
     if number != len(info.keypoints.names):

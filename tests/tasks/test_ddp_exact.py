@@ -357,4 +357,7 @@ def test_every_task_has_a_case():
         if inspect.isclass(task) and issubclass(task, VisionTask) and not inspect.isabstract(task)
     }
     assert tasks
-    assert tasks == {type(case.make_task(network(case.num_scores))) for case in CASES.values()}
+    # What a detector trains on it draws, each device by itself: its scores are compared in test_detect_ddp.py.
+    assert tasks - {lightning_cv.tasks.Detect} == {
+        type(case.make_task(network(case.num_scores))) for case in CASES.values()
+    }
