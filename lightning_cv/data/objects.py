@@ -105,9 +105,11 @@ def _objects(target: dict[str, Any], before: Objects, size: tuple[int, int]) -> 
 
 
 def _refuse_flips(transform: nn.Module) -> None:
-    for part in transform.modules():
-        if isinstance(part, v2.RandomHorizontalFlip):
-            raise UserError(
-                "data.init_args: RandomHorizontalFlip of torchvision leaves a left keypoint a left one; "
-                "allowed: lightning_cv.data.RandomObjectFlip"
-            )
+    if isinstance(transform, v2.RandomHorizontalFlip):
+        raise UserError(
+            "data.init_args: RandomHorizontalFlip of torchvision leaves a left keypoint a left one; "
+            "allowed: lightning_cv.data.RandomObjectFlip"
+        )
+    # Those of Compose and its like are no sub-modules.
+    for part in getattr(transform, "transforms", transform.children()):
+        _refuse_flips(part)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_cv.contracts import Objects, Stage
-from lightning_cv.data import Split, VisionData
+from lightning_cv.data import Coco, ImageFolder, Split, VisionData, Voc, Yolo
 from lightning_cv.data.splits import UnreadableImageError
 from lightning_cv.errors import UserError
 from lightning_cv.pictures import Caption, Tile, grid_picture, readable_names
@@ -48,6 +48,45 @@ def inspect_data(request: RunRequest) -> int:
     if not isinstance(data, VisionData):
         raise UserError(f"inspect --dataset tells of data of lightning_cv, not of {type(data).__name__}")
     data.prepare_data()
+    return report(data, request.name)
+
+
+def inspect_folder(folder: str) -> int:
+    """The same for a folder, or YOLO's YAML file, without a recipe; returns the exit status.
+
+    Raises:
+        UserError: it has none of the layouts that are read.
+    """
+    data = recognize(Path(folder))
+    print(f"{'format':<9} {type(data).__name__}")
+    return report(data, Path(folder).resolve().stem)
+
+
+def recognize(path: Path) -> VisionData:
+    """The data set of lightning_cv that reads a folder of this layout.
+
+    Raises:
+        UserError: none does.
+    """
+    if path.suffix in (".yaml", ".yml") or (path / "data.yaml").is_file():
+        return Yolo(str(path))
+    if (path / "ImageSets" / "Main").is_dir():
+        return Voc(str(path))
+    parts = sorted(file.stem.removeprefix("instances_") for file in (path / "annotations").glob("instances_*.json"))
+    if parts:
+        train = next((part for part in parts if part.startswith("train")), parts[0])
+        val = next((part for part in parts if part.startswith("val")), train)
+        return Coco(str(path), train=train, val=val)
+    if path.is_dir() and any(child.is_dir() for child in path.iterdir()):
+        return ImageFolder(str(path))
+    raise UserError(
+        f"inspect: {path} is no data set that is read; allowed: COCO (annotations/instances_<part>.json), Pascal VOC "
+        "(ImageSets/Main), YOLO (data.yaml), a folder of class folders"
+    )
+
+
+def report(data: VisionData, name: str) -> int:
+    """Print what data hold, and draw some images; returns the exit status."""
     told: set[str] = set()
     for part in _PARTS:
         split = data.split(part)
@@ -56,8 +95,8 @@ def inspect_data(request: RunRequest) -> int:
         new = [str(problem) for problem in problems if str(problem) not in told]
         told |= set(new)
         print("\n".join([*(f"problem   {line}" for line in new[:_PRINTED]), *_more(new)]), end="\n" if new else "")
-    file = Path(f"{request.name}_data.png")
-    _picture(data.split(Stage.TRAIN), f"{request.name}, train").save(file)
+    file = Path(f"{name}_data.png")
+    _picture(data.split(Stage.TRAIN), f"{name}, train").save(file)
     print(f"picture   {file}")
     return 0
 
