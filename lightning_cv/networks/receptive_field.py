@@ -43,5 +43,7 @@ def _support(features: Tensor, pixels: Tensor) -> Tensor:
     middle = features[0, :, features.shape[2] // 2, features.shape[3] // 2]
     # Channels are weighted at random, so that none takes back what another adds.
     weights = torch.rand(middle.shape, generator=torch.Generator().manual_seed(1)) + 0.5
-    (slope,) = torch.autograd.grad((middle * weights).sum(), pixels)
-    return slope[0].ne(0).any(0)
+    if not middle.requires_grad:  # a map that is made of no image, such as one of positions
+        return torch.zeros(pixels.shape[2:], dtype=torch.bool)
+    (slope,) = torch.autograd.grad((middle * weights).sum(), pixels, allow_unused=True)
+    return torch.zeros(pixels.shape[2:], dtype=torch.bool) if slope is None else slope[0].ne(0).any(0)

@@ -89,3 +89,13 @@ def test_it_remarks_on_wide_layers_without_dropout_and_on_missing_augmentation()
     dropping = Mlp(10, image=(1, 32, 32), hidden=[1024], dropout=0.5)
     assert not list(remarks(dropping, Digits(batch_transforms=[RandomCrop(1)])))
     assert not list(remarks(Mlp(10, hidden=[16]), Digits(train_transform=nn.Identity())))
+
+
+def test_a_detector_is_told_of_too(capsys):
+    """rows 67, 68: its parameters are those of the network; maps that are made of no image are passed over."""
+    for recipe in ("scenes_fasterrcnn", "scenes_detr"):
+        lines = inspected(capsys, recipe, "--data.init_args.num_train=4")
+        told = {line.split()[0]: line.split()[1] for line in lines[lines.index("") + 1 :]}
+        assert number(told["parameters"].rstrip(";")) > 400_000
+        assert number(told["multiply-adds"]) > 50_000_000
+        assert told["image"] == "3x96x96"

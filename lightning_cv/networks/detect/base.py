@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 
 from lightning_cv.contracts import Detections, DetectorOutput, Objects
@@ -46,9 +47,12 @@ class BatchDetector(nn.Module, ABC):
     def detect(self, images: ImageList, features: Features) -> list[Detections]:
         """What is found on each image."""
 
-    def forward(self, images: Tensor, sizes: Tensor, objects: Sequence[Objects] | None = None) -> DetectorOutput:
-        """See `Detector`."""
-        whole = [(height, width) for height, width in sizes.tolist()]
+    def forward(
+        self, images: Tensor, sizes: Tensor | None = None, objects: Sequence[Objects] | None = None
+    ) -> DetectorOutput:
+        """See `Detector`; without sizes no image has padding."""
+        one_size = (images.shape[-2], images.shape[-1])
+        whole = [one_size] * len(images) if sizes is None else [(h, w) for h, w in sizes.tolist()]
         if self.training:
             assert objects is not None, "training needs objects"
             taken = self._images(images, whole, range(len(whole)))
@@ -80,12 +84,13 @@ class BatchDetector(nn.Module, ABC):
 
     def _images(self, images: Tensor, sizes: Sequence[Size], rows: Sequence[int]) -> ImageList:
         """Some images, padded with 0 to one size that divides."""
-        height, width = padded_size([sizes[row] for row in rows], self._divisible_by)
-        padded = images.new_zeros(len(rows), images.shape[1], height, width)
-        for place, row in zip(padded, rows, strict=True):
-            h, w = sizes[row]
-            place[:, :h, :w] = images[row, :, :h, :w]
-        return ImageList(padded, [sizes[row] for row in rows])
+        taken = [sizes[row] for row in rows]
+        height, width = padded_size(taken, self._divisible_by)
+        if len(rows) == len(images) and all(size == (height, width) == images.shape[-2:] for size in taken):
+            return ImageList(images, taken)
+        cut = [images[row, :, :h, :w] for row, (h, w) in zip(rows, taken, strict=True)]
+        padded = [F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2])) for image in cut]
+        return ImageList(torch.stack(padded), taken)
 
 
 @contextmanager
