@@ -27,7 +27,8 @@ def write_found(home: Path, batches: Sequence[Any], *, data: VisionData) -> list
     """Write `predictions.json` and a picture an image; returns the lines that say so. Every process calls it.
 
     The file is of COCO's format with `images`, `categories` and, with a `score` each, `annotations`: these alone are
-    what pycocotools takes as results. Boxes are (x, y, width, height) in pixels of the image as it was read.
+    what pycocotools takes as results. What further heads say of an object, one number each, stands under their names.
+    Boxes are (x, y, width, height) in pixels of the image as it was read.
 
     Args:
         home: the folder.
@@ -79,6 +80,7 @@ def as_coco(found: dict[int, dict[str, Any]], data: VisionData) -> dict[str, lis
             if each.get("keypoints") is not None:
                 points = each["keypoints"][row] - [0.5, 0.5, 0.0]  # COCO counts pixels by their middles
                 entry["keypoints"] = points.round(3).flatten().tolist()
+            entry |= {name: round(float(v[row]), 6) for name, v in each["extras"].items() if v.ndim == 1}
             annotations.append(entry)
     categories = [{"id": n, "name": name} for n, name in zip(ids, data.info.class_names, strict=True)]
     return {"images": images, "categories": categories, "annotations": annotations}
@@ -88,7 +90,9 @@ def _on_host(prediction: dict[str, Any]) -> dict[str, Any]:
     """Arrays, and masks encoded."""
     values = {key: value.float().cpu().numpy() for key, value in prediction.items() if isinstance(value, Tensor)}
     masks = prediction.get("masks")
-    return {**values, "masks": None if masks is None else encode((masks > SHOWN).cpu()), "size": prediction["size"]}
+    extras = {name: value.float().cpu().numpy() for name, value in prediction["extras"].items()}
+    encoded = None if masks is None else encode((masks > SHOWN).cpu())
+    return {**values, "masks": encoded, "extras": extras, "size": prediction["size"]}
 
 
 def _draw(folder: Path, found: dict[int, dict[str, Any]], data: VisionData) -> int:

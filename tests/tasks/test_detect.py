@@ -273,8 +273,13 @@ def test_a_further_head_trains_from_the_task(tmp_path):
     data = scenes()
     runner.fit(task, datamodule=data)
     assert {"train/fit", "val/fit", "train/loss_objectness"} <= set(runner.callback_metrics)
-    rows = [row for batch in runner.predict(task, datamodule=data) for row in batch["prediction"]]
+    predicted = runner.predict(task, datamodule=data)
+    rows = [row for batch in predicted for row in batch["prediction"]]
     assert all(len(row["extras"]["fit"]) == len(row["boxes"]) for row in rows)
+    write_found(tmp_path, predicted, data=data)
+    written = json.loads((tmp_path / "predictions.json").read_text())["annotations"]
+    said = [round(value, 6) for row in rows for value in row["extras"]["fit"].tolist()]
+    assert [entry["fit"] for entry in written] == pytest.approx(said, abs=1e-5)
 
 
 def test_the_backbone_has_a_rate_of_its_own(tmp_path):
