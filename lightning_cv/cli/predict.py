@@ -6,7 +6,7 @@ from lightning_cv.cli.program import run_verb
 
 SUMMARY = "Write what a checkpoint predicts. Without RECIPE: the recipe of the run that the checkpoint lies in."
 EXAMPLES = (
-    "lightning-cv predict --ckpt runs/digits_resnet/<run id> --images photos/",
+    "lightning-cv predict runs/digits_resnet/<run id> --images photos/",
     "lightning-cv predict digits_resnet --ckpt best.ckpt",
 )
 

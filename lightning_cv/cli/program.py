@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from lightning_cv.cli.options import Line, help_text, read_line
+from lightning_cv.cli.options import SCORING, Line, help_text, read_line
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
@@ -47,7 +47,7 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
     Raises:
         UserError: no recipe is named, or one cannot be found or read.
     """
-    checkpoint = _path(line, "--ckpt")
+    checkpoint = _path(line, "--ckpt") or _scored_run(verb, line)
     resumed = _resumed_run(line)
     files = [find(name) for name in line.recipes] or _recipe_of_run(resumed or checkpoint)
     if not files:
@@ -70,6 +70,13 @@ def read_request(verb: Verb, line: Line) -> RunRequest:
         image=_image(line),
         dataset="--dataset" in line.settings,
     )
+
+
+def _scored_run(verb: Verb, line: Line) -> Path | None:
+    """The folder of a run that stands where a recipe may stand: what is scored, by its own recipe."""
+    if verb in SCORING and len(line.recipes) == 1 and (Path(line.recipes[0]) / RECIPE).is_file():
+        return Path(line.recipes.pop())
+    return None
 
 
 def _runner(line: Line) -> Any:

@@ -134,6 +134,21 @@ def test_the_recipe_of_a_run_is_found_from_its_checkpoint(asked):
         assert request.name == "digits"
 
 
+def test_the_folder_of_a_run_may_stand_for_its_checkpoint_where_it_is_scored(asked, capsys):
+    """`predict RUN`: the same as `predict --ckpt RUN`; a folder that is no run is no recipe either."""
+    run = Path("runs/mine/abc")
+    run.mkdir(parents=True)
+    (run / "recipe.yaml").write_text(RECIPE)
+    for verb in ("validate", "test", "predict"):
+        request = asked(verb, str(run), "--seed=3")
+        other = asked(verb, "--ckpt", str(run), "--seed=3")
+        assert request.checkpoint == other.checkpoint == run
+        assert request.composed.values == other.composed.values
+        assert request.name == other.name == "mine"
+    assert asked("fit", str(run)).checkpoint is None, "a new run with the recipe of that one"
+    assert "runs" in refusal(capsys, "predict", "runs")
+
+
 def test_whole_sections_can_be_given_by_their_key(asked):
     request = asked("fit", "mine.yaml", "--trainer={devices: 2}", "--data", "b.E", "--seed_everything=4")
     assert request.composed.values["trainer"] == {"max_epochs": 3, "devices": 2}
