@@ -43,6 +43,7 @@ SMALL_REGIONS = {
     f"{NETWORK}.proposals": "[50, 20]",
     f"{NETWORK}.anchor_sizes": "[8, 16, 24, 32, 48]",
 }
+SMALL_SCENES = {"num_train": "16", "num_val": "4", "size_px": "64", "object_px": "[16, 32]"}
 SMALLEST = f"{TRANSFORMS.format('train', 1)}.min_size"
 SMALLER = {
     "coco_fasterrcnn": SMALL_REGIONS,
@@ -68,7 +69,7 @@ SMALLER = {
         f"{RESIZE}.size": "64",
     },
     **{
-        name: {"data.init_args.num_train": "16", "data.init_args.num_val": "8"}
+        name: {f"data.init_args.{key}": value for key, value in SMALL_SCENES.items()}
         for name in RECIPES
         if name.startswith("scenes_")
     },

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lightning_cv.networks.detect
-from lightning_cv.contracts import Detections
+from lightning_cv.contracts import Detections, Objects
 from lightning_cv.networks.detect.base import BatchDetector
 from tests.networks.detect.inputs import CLASSES, DETECTORS, KEYPOINTS, batch_of
 from tests.tolerances import assert_close
@@ -138,3 +138,24 @@ def assert_same(left: Detections, right: Detections) -> None:
     torch.testing.assert_close(left.boxes, right.boxes, rtol=1e-4, atol=1e-3)
     if left.masks is not None:
         torch.testing.assert_close(left.masks, right.masks, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.gpu
+@each
+def test_a_gpu_trains_it_and_finds_what_a_cpu_finds(make):
+    """Losses are finite with bf16 on a GPU; detections of float32 are those of the CPU, but for rounding."""
+    network = make().eval()
+    images, sizes, objects = batch_of(SIZES, [2, 1, 3, 0])
+    with torch.no_grad():
+        here = network(images, sizes).detections
+        there = network.cuda()(images.cuda(), sizes).detections
+    for one, other in zip(here, there, strict=True):
+        assert abs(len(one) - len(other)) <= 0.1 * max(len(one), 10)
+        best = min(3, len(one), len(other))
+        torch.testing.assert_close(other.scores[:best].cpu(), one.scores[:best], rtol=1e-2, atol=1e-2)
+    moved = [Objects(**{k: v.cuda() for k, v in vars(each).items()}) for each in objects]
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        losses = network.train()(images.cuda(), sizes, moved).losses
+    total = torch.stack([value.float() for value in losses.values()]).sum()
+    total.backward()
+    assert total.isfinite()
