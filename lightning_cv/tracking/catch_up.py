@@ -37,7 +37,9 @@ def _send_missing(run: WaitingRun) -> int:
     last = run.content(run.segments[-1])
     with tempfile.TemporaryDirectory() as folder:
         goes_on = wandb.init(dir=folder, **_identity(run))
-        present = present_on_server(dict(goes_on.summary), goes_on.starting_step if goes_on.resumed else 0, run.rows)
+        uploaded = [row.get(STEP) for segment in run.segments for row in run.content(segment).rows]
+        next_row = goes_on.starting_step if goes_on.resumed else 0
+        present = present_on_server(dict(goes_on.summary), next_row, run.rows, uploaded=uploaded)
         # The watched metric has one number there, its best; whether more is better is not known here.
         watched = {name for name, value in dict(goes_on.summary).items() if isinstance(value, (int, float))}
         summary, sent = RunSummary(), 0

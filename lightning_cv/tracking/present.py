@@ -52,18 +52,24 @@ def present_in(rows: Iterable[Mapping[str, Any]]) -> Present:
     return Present(keys)
 
 
-def present_on_server(summary: Mapping[str, Any], next_row: int, rows: Sequence[Row]) -> Present:
+def present_on_server(
+    summary: Mapping[str, Any], next_row: int, rows: Sequence[Row], *, uploaded: Sequence[Any] = ()
+) -> Present:
     """What a server says.
 
     The optimizer step of its last row is in its summary, which may be some rows late where a run was killed: the
-    count of rows tells how many.
+    count of rows tells how many. It may also be a row early: W&B writes the summary of a row before the row, and a kill
+    comes in between. Then the server has as many rows as the run's files, and these name the last one.
 
     Args:
         summary: the run's, as the server knows it.
         next_row: the count of rows that the next one will get; 0: it has none.
         rows: all that the run measured, in order.
+        uploaded: the optimizer steps of all rows that the run's files hold, in order.
     """
     last, row_of_last = summary.get(STEP), summary.get("_step")
+    if next_row == len(uploaded) and uploaded:
+        last, row_of_last = uploaded[-1], next_row - 1
     if next_row <= 0 or not isinstance(last, (int, float)):
         return Present()
     steps = [step for step, _ in rows]

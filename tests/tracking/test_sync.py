@@ -4,12 +4,13 @@ import fcntl
 import os
 import shutil
 import threading
+from bisect import bisect_left
 
 import pytest
 
 from lightning_cv.errors import UserError
 from lightning_cv.tracking import sync
-from lightning_cv.tracking.segments import find_segments
+from lightning_cv.tracking.segments import find_segments, read_segment
 from lightning_cv.tracking.sync import check_server, send
 from lightning_cv.tracking.waiting import find_waiting
 from tests.tracking.runs import measure, point, train
@@ -82,6 +83,25 @@ def test_rows_that_a_killed_run_had_not_given_to_wandb_come_from_its_own_record(
     assert server.runs["one"].summary["train/loss"] == pytest.approx({"min": 0.1, "max": 1.0, "last": 0.1})
     assert server.runs["one"].exit_code == 1
     assert send_one(tmp_path / "one").status == "already sent"
+
+
+@pytest.mark.parametrize("beyond", [-30, -1, 0, 30])
+def test_a_kill_between_a_rows_summary_and_the_row_loses_nothing(tmp_path, server, offline, beyond):
+    """The log ends just before, and just behind, the end of the sixth row: the server has its summary in both cases."""
+    offline(range(1, 11))
+    measure(tmp_path / "one", range(1, 11))
+    (segment,) = find_segments(tmp_path / "one", "one")
+    data = segment.file.read_bytes()
+
+    def cut(size: int) -> int:
+        segment.file.write_bytes(data[:size])
+        return len(read_segment(segment).rows)
+
+    end = bisect_left(range(len(data)), 6, key=cut)
+    assert cut(end + beyond) == (6 if beyond >= 0 else 5)
+    os.utime(segment.file, (0, 0))
+    assert send_one(tmp_path / "one").status == "sent"
+    assert server.runs["one"].steps == [*range(1, 11)]
 
 
 def test_a_dead_segment_does_not_hold_up_the_others(tmp_path, server, offline):
