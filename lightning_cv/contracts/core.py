@@ -39,6 +39,9 @@ AREA = "area"  # (M,) float32 square pixels of the object in the image as it was
 MASK = "mask"  # (M, H, W) uint8 in {0, 1}, where the data have masks
 KEYPOINT = "keypoint"  # (M, K, 3) float32 (x, y, 0 unknown or 1 hidden or 2 visible), where the data have keypoints
 
+# Key of the text in a picture's PNG file in which a gallery tells a tracker of boxes and masks, as JSON.
+OVERLAYS = "lightning_cv.overlays"
+
 Batch = dict[str, "Tensor"]
 Batches = Callable[[], Iterable[Batch]]  # one pass over a set of images each time it is called
 

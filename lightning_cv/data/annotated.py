@@ -22,24 +22,37 @@ from lightning_cv.errors import UserError
 
 
 class _AnnotatedData(VisionData):
-    """What the three share: strictness, and which part is which."""
+    """What the three share: strictness, and which part is which.
+
+    Args:
+        root: where the files are.
+        train: the part that trains.
+        val: the part that validates.
+        test: the part that tests and is predicted; null: that of validation.
+        strict: refuse annotations that are wrong; else what can be cut off is, the rest left out, and a line says so.
+        empty_images: train on images without objects too.
+        on_corrupt: "error" ends the run at an image that cannot be read; "skip" leaves it out.
+        shared: what every data set takes, see `VisionData`.
+    """
 
     masks: bool = False
 
     def __init__(
         self,
         *,
+        root: str,
         train: str,
         val: str,
-        test: str | None,
-        strict: bool,
-        on_corrupt: Literal["error", "skip"],
-        empty_images: bool,
+        test: str | None = None,
+        strict: bool = False,
+        empty_images: bool = True,
+        on_corrupt: Literal["error", "skip"] = "error",
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
         if self.fold is not None:
             raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
+        self.root = Path(root).expanduser()
         self.parts = {Stage.TRAIN: train, Stage.VAL: val, Stage.TEST: test or val, Stage.PREDICT: test or val}
         self.strict = strict
         self.on_corrupt = on_corrupt
@@ -78,15 +91,11 @@ class Coco(_AnnotatedData):
         images: a folder below it for each part.
         train: the part that trains.
         val: the part that validates.
-        test: the part that tests and is predicted; null: that of validation, since COCO's own has no annotations.
         classes: "listed": the categories in the order of their ids; "ids": class k is category k + 1, with names for
             the ids that there are not, as the published networks of torchvision have it (90 for COCO).
         masks: give masks.
         keypoints: give keypoints; only categories with keypoints are classes then.
-        strict: refuse annotations that are wrong; else what can be cut off is, the rest left out, and a line says so.
-        empty_images: train on images without objects too.
-        on_corrupt: "error" ends the run at an image that cannot be read; "skip" leaves it out.
-        shared: what every data set takes, see `VisionData`.
+        shared: `test`, `strict`, `empty_images`, `on_corrupt`, see `_AnnotatedData`, and what every data set takes.
     """
 
     def __init__(
@@ -97,19 +106,12 @@ class Coco(_AnnotatedData):
         images: str = "{part}",
         train: str = "train2017",
         val: str = "val2017",
-        test: str | None = None,
         classes: Literal["listed", "ids"] = "listed",
         masks: bool = False,
         keypoints: bool = False,
-        strict: bool = False,
-        empty_images: bool = True,
-        on_corrupt: Literal["error", "skip"] = "error",
         **shared: Any,
     ) -> None:
-        super().__init__(
-            train=train, val=val, test=test, strict=strict, on_corrupt=on_corrupt, empty_images=empty_images, **shared
-        )
-        self.root = Path(root).expanduser()
+        super().__init__(root=root, train=train, val=val, **shared)
         self.annotations = annotations
         self.images = images
         self.classes: Literal["listed", "ids"] = classes
@@ -133,12 +135,8 @@ class Voc(_AnnotatedData):
         root: the folder, such as `VOCdevkit/VOC2012`.
         train: the list that trains.
         val: the list that validates.
-        test: the list that tests and is predicted; null: that of validation.
         class_names: null: the twenty of VOC.
-        strict: see `Coco`.
-        empty_images: see `Coco`.
-        on_corrupt: see `Coco`.
-        shared: what every data set takes, see `VisionData`.
+        shared: `test`, `strict`, `empty_images`, `on_corrupt`, see `_AnnotatedData`, and what every data set takes.
     """
 
     def __init__(
@@ -147,17 +145,10 @@ class Voc(_AnnotatedData):
         *,
         train: str = "train",
         val: str = "val",
-        test: str | None = None,
         class_names: list[str] | None = None,
-        strict: bool = False,
-        empty_images: bool = True,
-        on_corrupt: Literal["error", "skip"] = "error",
         **shared: Any,
     ) -> None:
-        super().__init__(
-            train=train, val=val, test=test, strict=strict, on_corrupt=on_corrupt, empty_images=empty_images, **shared
-        )
-        self.root = Path(root).expanduser()
+        super().__init__(root=root, train=train, val=val, **shared)
         self.class_names = tuple(class_names) if class_names else VOC_CLASSES
 
     def read(self, part: str) -> Annotations:
@@ -173,11 +164,7 @@ class Yolo(_AnnotatedData):
         root: the YAML file with `names`, `train`, `val`, or the folder with `data.yaml`.
         train: the key of the part that trains.
         val: the key of the part that validates.
-        test: the key of the part that tests and is predicted; null: that of validation.
-        strict: see `Coco`.
-        empty_images: see `Coco`.
-        on_corrupt: see `Coco`.
-        shared: what every data set takes, see `VisionData`.
+        shared: `test`, `strict`, `empty_images`, `on_corrupt`, see `_AnnotatedData`, and what every data set takes.
     """
 
     def __init__(
@@ -186,16 +173,9 @@ class Yolo(_AnnotatedData):
         *,
         train: str = "train",
         val: str = "val",
-        test: str | None = None,
-        strict: bool = False,
-        empty_images: bool = True,
-        on_corrupt: Literal["error", "skip"] = "error",
         **shared: Any,
     ) -> None:
-        super().__init__(
-            train=train, val=val, test=test, strict=strict, on_corrupt=on_corrupt, empty_images=empty_images, **shared
-        )
-        self.root = Path(root).expanduser()
+        super().__init__(root=root, train=train, val=val, **shared)
 
     @cached_property
     def file(self) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from lightning_cv.contracts import IMAGE, SIZE, SOURCE_SIZE
+from lightning_cv.contracts import IMAGE, OVERLAYS, SIZE, SOURCE_SIZE
 from lightning_cv.ops.objects import scaled, scaled_objects
 from lightning_cv.pictures import Caption, Tile, grid_picture, readable_names, show_images
 from lightning_cv.pictures.grid import BAD, GOOD
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SURE = 0.5  # score from which a detection counts, and is drawn
 MATCHED = 0.5  # intersection over union from which it is right
-OVERLAYS = "lightning_cv.overlays"  # key of the text in a PNG file that a tracker may draw itself
 
 
 @dataclass(frozen=True)

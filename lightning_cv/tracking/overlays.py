@@ -10,10 +10,10 @@ import numpy as np
 import wandb
 from PIL import Image
 
+from lightning_cv.contracts import OVERLAYS
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-OVERLAYS = "lightning_cv.overlays"  # key of the text in a PNG file, written by the galleries of tasks
 
 
 def as_wandb_image(path: Path) -> wandb.Image:
