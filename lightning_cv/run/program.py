@@ -23,7 +23,7 @@ from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import result_lines
 from lightning_cv.run.resume import forget_resume
-from lightning_cv.tasks import Detect, VisionTask
+from lightning_cv.tasks import VisionTask
 
 __all__ = ["execute", "show_options"]
 
@@ -89,7 +89,7 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         data.predict_from(request.images)
     with reading(checkpoint):
         batches = cli.trainer.predict(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if isinstance(task, Detect):
+    if task.predicts == "objects":
         lines = write_found(home, batches or [], data=data)
     else:
         path = home / "predictions.csv"

@@ -56,6 +56,7 @@ class Detect(VisionTask):
     """
 
     monitor = "val/map"
+    predicts = "objects"
     mode = "max"
 
     def __init__(
