@@ -4,6 +4,7 @@ import gzip
 import json
 import pickle
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,23 @@ def make_for(data_class_name: str, root: Path) -> dict[str, Any]:
         case "Yolo":
             make_yolo(root)
             return {"root": str(root)}
+        case "MaskFolder":
+            make_mask_folder(root)
+            return {"root": str(root)}
+        case "VocSegmentation":
+            make_voc_segmentation(root)
+            return {"root": str(root)}
+        case "Cityscapes":
+            make_cityscapes(root)
+            return {"root": str(root)}
+        case "Ade20k":
+            make_ade20k(root)
+            return {"root": str(root)}
+        case "CocoPanoptic":
+            make_coco_panoptic(root)
+            return {"root": str(root)}
+        case "Pets":
+            make_pets(root)
         case _:
             raise LookupError(f"tests/makers.py: write a maker for {data_class_name}")
     return {"root": str(root), "download": False}
@@ -234,6 +252,155 @@ def make_yolo(root: Path, *, num_images: int = 8) -> Path:
                 for place, box in enumerate(boxes_on(seed, size, 2) / scale)
             ]
             (root / "labels" / part / f"{number}.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def mask_of(seed: int, size_px: tuple[int, int], values: Sequence[int]) -> np.ndarray:
+    """(H, W) uint8: squares of values, each of which is there, and the first and last meet at a border."""
+    rng = np.random.default_rng(seed)
+    height, width = size_px
+    mask = np.full(size_px, values[0], dtype=np.uint8)
+    for place, value in enumerate(values[1:]):
+        top, left = int(rng.integers(0, height // 2)), place * width // len(values)
+        mask[top : top + height // 3, left : left + width // len(values)] = value
+    return mask
+
+
+def make_mask(path: Path, mask: np.ndarray, palette: Sequence[Sequence[int]] | None = None) -> Path:
+    """A PNG of numbers, with a palette where one is given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(mask)
+    if palette is not None:
+        picture = picture.convert("P")
+        picture.putdata(mask.ravel().tolist())
+        picture.putpalette([channel for color in palette for channel in color])
+    picture.save(path)
+    return path
+
+
+MASK_SIZE = (44, 60)
+MASK_LABELS = "{background: 0, cat: 7, dog: 9}"
+
+
+def make_mask_folder(root: Path, *, num_images: int = 8) -> Path:
+    """`images/<part>`, `masks/<part>` and `labels.yaml`; sizes differ, and some pixels are ignored."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "labels.yaml").write_text(MASK_LABELS + "\n")
+    for part_seed, part in enumerate(("train", "val")):
+        for number in range(num_images):
+            size = (MASK_SIZE[0] + 4 * (number % 2), MASK_SIZE[1])
+            name = f"{'wide/' if number % 3 == 0 else ''}{number}"
+            make_image(root / "images" / part / f"{name}.jpg", 600 + 100 * part_seed + number, size)
+            make_mask(root / "masks" / part / f"{name}.png", mask_of(number, size, (0, 7, 9, 255)))
+    return root
+
+
+def make_voc_segmentation(root: Path, *, num_images: int = 8) -> Path:
+    """VOC's folders; masks with VOC's palette, borders 255."""
+    (root / "ImageSets/Segmentation").mkdir(parents=True, exist_ok=True)
+    for part_seed, part in enumerate(("train", "val")):
+        names = [f"2007_{700 + 100 * part_seed + number:06d}" for number in range(num_images)]
+        (root / "ImageSets" / "Segmentation" / f"{part}.txt").write_text("\n".join(names) + "\n")
+        for number, name in enumerate(names):
+            size = (MASK_SIZE[0], MASK_SIZE[1] + 4 * (number % 2))
+            make_image(root / "JPEGImages" / f"{name}.jpg", 700 + 100 * part_seed + number, size)
+            mask = mask_of(number, size, (0, 1 + number, 15, 255))
+            make_mask(root / "SegmentationClass" / f"{name}.png", mask, VOC_PALETTE)
+    return root
+
+
+# The published colours of the first classes, and of the border; those between are not looked at.
+VOC_PALETTE = [
+    *((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128), (128, 0, 128), (0, 128, 128)),
+    *((1, 1, n) for n in range(7, 255)),
+    (224, 224, 192),
+]
+
+
+def make_cityscapes(root: Path, *, num_images: int = 4) -> Path:
+    """Cityscapes' folders: two cities a part, masks of label ids (7 road, 24 person, 26 car; 0, 1, 3 not evaluated)."""
+    for part_seed, part in enumerate(("train", "val")):
+        for number in range(2 * num_images):
+            city = ("aachen", "bochum")[number % 2]
+            stem = f"{city}_{number:06d}_{part_seed:06d}"
+            make_image(
+                root / "leftImg8bit" / part / city / f"{stem}_leftImg8bit.png", 10 * part_seed + number, MASK_SIZE
+            )
+            mask = mask_of(number, MASK_SIZE, (7, 24, 26, 3, 0))
+            make_mask(root / "gtFine" / part / city / f"{stem}_gtFine_labelIds.png", mask)
+            make_mask(root / "gtFine" / part / city / f"{stem}_gtFine_instanceIds.png", mask)
+    return root
+
+
+def make_ade20k(root: Path, *, num_images: int = 8) -> Path:
+    """The scene parsing benchmark's folders and table: 150 classes from 1 on, 0 none of them."""
+    rows = [
+        "Idx\tRatio\tTrain\tVal\tStuff\tName",
+        "1\t0.1576\t11664\t1172\t1\twall",
+        "2\t0.1072\t6046\t612\t1\tbuilding, edifice",
+    ]
+    rows += [f"{number}\t0.001\t10\t1\t0\tthing{number}, other" for number in range(3, 149)]
+    rows += ["149\t0.001\t10\t1\t0\tscreen, CRT screen", "150\t0.001\t10\t1\t0\tscreen, silver screen"]
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "objectInfo150.txt").write_text("\n".join(rows) + "\n")
+    for part, start, seed in (("training", "train", 900), ("validation", "val", 950)):
+        for number in range(num_images):
+            stem = f"ADE_{start}_{number + 1:08d}"
+            size = (MASK_SIZE[0] + 4 * (number % 3), MASK_SIZE[1])
+            make_image(root / "images" / part / f"{stem}.jpg", seed + number, size)
+            make_mask(root / "annotations" / part / f"{stem}.png", mask_of(number, size, (1, 2 + number, 150, 0)))
+    return root
+
+
+def make_pets(root: Path, *, num_images: int = 24) -> Path:
+    """What torchvision downloads: lists with the breeds, images, trimaps of 1 pet, 2 background, 3 border."""
+    folder = root / "oxford-iiit-pet"
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    for part, first in (("trainval", 0), ("test", num_images)):
+        names = [f"{('Abyssinian', 'beagle', 'pug')[n % 3]}_{n}" for n in range(first, first + num_images)]
+        lines = [f"{name} {n % 3 + 1} {1 + (n % 3 > 0)} 1" for n, name in enumerate(names)]
+        (folder / "annotations" / f"{part}.txt").write_text("\n".join(lines) + "\n")
+        for number, name in enumerate(names):
+            make_image(folder / "images" / f"{name}.jpg", number, MASK_SIZE)
+            make_mask(folder / "annotations" / "trimaps" / f"{name}.png", mask_of(number, MASK_SIZE, (2, 1, 3)))
+    return root
+
+
+PANOPTIC_CATEGORIES = (
+    {"id": 1, "name": "person", "isthing": 1, "color": [220, 20, 60]},
+    {"id": 3, "name": "car", "isthing": 1, "color": [0, 0, 142]},
+    {"id": 184, "name": "tree", "isthing": 0, "color": [107, 255, 200]},
+    {"id": 187, "name": "sky", "isthing": 0, "color": [70, 130, 180]},
+)
+
+
+def make_coco_panoptic(root: Path, *, num_images: int = 8) -> Path:
+    """COCO's panoptic folders: sky and trees, two persons, a car, and on the first image a crowd of persons."""
+    for part_seed, part in enumerate(("train2017", "val2017")):
+        images, annotations = [], []
+        for number in range(num_images):
+            image_id = 1000 * (part_seed + 1) + number
+            size = (MASK_SIZE[0] + 4 * (number % 2), MASK_SIZE[1])
+            make_image(root / part / f"{image_id:012d}.jpg", image_id, size)
+            numbers = np.zeros(size, dtype=np.int64)
+            numbers[:20], numbers[22:] = 70000, 300
+            numbers[24:34, 4:14], numbers[24:34, 14:24], numbers[30:40, 30:50] = 5, 16777215, 66000
+            segments = [(70000, 187, 0), (300, 184, 0), (5, 1, 0), (16777215, 1, 0), (66000, 3, 0)]
+            if number == 0:
+                numbers[2:10, 40:58] = 777
+                segments.append((777, 1, 1))
+            rgb = np.stack([numbers % 256, numbers // 256 % 256, numbers // 65536], axis=-1).astype(np.uint8)
+            path = root / "annotations" / f"panoptic_{part}" / f"{image_id:012d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rgb).save(path)
+            images.append({"id": image_id, "file_name": f"{image_id:012d}.jpg", "height": size[0], "width": size[1]})
+            info = [
+                {"id": n, "category_id": category, "iscrowd": crowd, "area": int((numbers == n).sum())}
+                for n, category, crowd in segments
+            ]
+            annotations.append({"image_id": image_id, "file_name": path.name, "segments_info": info})
+        dataset = {"images": images, "annotations": annotations, "categories": list(PANOPTIC_CATEGORIES)}
+        (root / "annotations" / f"panoptic_{part}.json").write_text(json.dumps(dataset, indent=1))
     return root
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from lightning_cv.contracts.detection import KeypointSet
+from lightning_cv.contracts.segmentation import PixelSet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +29,10 @@ LABEL = "label"  # (B,) int64 class index; (B, C) float32 in [0, 1] for soft or 
 INDEX = "index"  # (B,) int64 position of each sample in its split: names samples, seeds augmentation
 SHARE = "share"  # () float32, only where devices share a training batch unevenly: this one's part, 1 for an even one
 
-# Where images hold objects, those of all B images follow each other, M together, and images may have padding.
+# Where images hold objects or classes of pixels they may differ in size, and then have padding.
 SIZE = "size"  # (B, 2) int64 (height, width) in pixels of the image itself; right of and below it there is padding
 SOURCE_SIZE = "source_size"  # (B, 2) int64 (height, width) of the image as it was read, before any transform
+# The objects of all B images follow each other, M together.
 BOX_IMAGE = "box_image"  # (M,) int64 in [0, B): which image of the batch an object is on, ascending
 BOX = "box"  # (M, 4) float32 corners (x1, y1, x2, y2) in pixels of the transformed image
 BOX_LABEL = "box_label"  # (M,) int64 class index
@@ -38,6 +40,9 @@ CROWD = "crowd"  # (M,) bool: a region with many objects, neither trained on nor
 AREA = "area"  # (M,) float32 square pixels of the object in the image as it was read
 MASK = "mask"  # (M, H, W) uint8 in {0, 1}, where the data have masks
 KEYPOINT = "keypoint"  # (M, K, 3) float32 (x, y, 0 unknown or 1 hidden or 2 visible), where the data have keypoints
+
+CLASSES = "classes"  # (B, H, W) int16 class index of each pixel, or IGNORED; so is padding
+SEGMENT = "segment"  # (B, H, W) int32 number of the segment of each pixel, where the data have segments; see `Pixels`
 
 # Key of the text in a picture's PNG file in which a gallery tells a tracker of boxes and masks, as JSON.
 OVERLAYS = "lightning_cv.overlays"
@@ -71,6 +76,7 @@ class DataInfo:
         objects: images hold objects, and batches the keys of objects instead of labels.
         masks: objects have masks.
         keypoints: what keypoints objects have; None: none.
+        pixels: pixels have classes, and batches these instead of labels; None: they have none.
     """
 
     class_names: tuple[str, ...]
@@ -82,6 +88,12 @@ class DataInfo:
     objects: bool = False
     masks: bool = False
     keypoints: KeypointSet | None = None
+    pixels: PixelSet | None = None
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether images may differ in size, and batches tell the size of each."""
+        return self.objects or self.pixels is not None
 
     @property
     def num_classes(self) -> int:

@@ -4,6 +4,7 @@ from lightning_cv.data.annotated import Coco, Voc, Yolo
 from lightning_cv.data.base import VisionData
 from lightning_cv.data.batch_transforms import KeyedTransform, RandomCrop, RandomHorizontalFlip
 from lightning_cv.data.cifar import Cifar10, Cifar100
+from lightning_cv.data.coco_panoptic import CocoPanoptic
 from lightning_cv.data.cutout import Cutout
 from lightning_cv.data.digits import Digits
 from lightning_cv.data.image_folder import ImageFolder
@@ -12,18 +13,25 @@ from lightning_cv.data.mnist import Mnist
 from lightning_cv.data.normalization import MeanStd
 from lightning_cv.data.objects import RandomObjectFlip
 from lightning_cv.data.scenes import Scenes
+from lightning_cv.data.segmented import Ade20k, Cityscapes, MaskFolder, Pets, VocSegmentation
 from lightning_cv.data.splits import ResidentSplit, Split
 
 __all__ = [
     # data sets
+    "Ade20k",
     "Cifar10",
     "Cifar100",
+    "Cityscapes",
     "Coco",
+    "CocoPanoptic",
     "Digits",
     "ImageFolder",
+    "MaskFolder",
     "Mnist",
+    "Pets",
     "Scenes",
     "Voc",
+    "VocSegmentation",
     "Yolo",
     # what they are made of
     "MeanStd",

@@ -70,7 +70,7 @@ class _AnnotatedData(VisionData):
         """The images of one part with their objects."""
         part = self.parts[stage]
         annotations = self.read(part)
-        line = report_problems(annotations, strict=self.strict, title=f"{type(self).__name__} {part}")
+        line = report_problems(annotations.problems, strict=self.strict, title=f"{type(self).__name__} {part}")
         if line is not None:
             rank_zero_warn(line)
         leave_out = stage is Stage.TRAIN and not self.empty_images

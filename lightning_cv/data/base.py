@@ -133,7 +133,7 @@ class VisionData(LightningDataModule, ABC):
         """Predict these instead of the data set's own: an image file, or a folder with images in it and below.
 
         They are read with the channels of the data; without `eval_transform` they are resized to its images, unless
-        these hold objects: then each keeps its size.
+        these may differ in size: then each keeps its own.
         """
         self._pictures = pictures
 
@@ -201,7 +201,7 @@ class VisionData(LightningDataModule, ABC):
 
     def predict_dataloader(self) -> Loader:
         """Every sample to predict once, un-augmented, in order."""
-        one_size = self._pictures is not None and not self.info.objects
+        one_size = self._pictures is not None and not self.info.has_sizes
         resize = v2.Resize(list(self.info.size_px), antialias=True) if one_size else None
         return self._evaluation_loader(Stage.PREDICT, otherwise=resize)
 
@@ -256,18 +256,19 @@ class VisionData(LightningDataModule, ABC):
         self._info = describe(self.split(stage), self.eval_transform)
         channels = self._info.channels
         self._set_statistics(choose_statistics(self.normalize, channels, measured=self._measured_statistics))
-        if self._info.objects and self.batch_transforms:
+        if self._info.has_sizes and self.batch_transforms:
             name = type(self.batch_transforms[0]).__name__
+            what, kind = ("no boxes", "objects") if self._info.objects else ("no masks", "classes of pixels")
             raise UserError(
-                f"data.init_args.batch_transforms: {name} moves no boxes; allowed with objects: none (transforms of an "
-                "image with its objects belong in train_transform)"
+                f"data.init_args.batch_transforms: {name} moves {what}; allowed with {kind}: none (transforms of an "
+                f"image with its {kind} belong in train_transform)"
             )
         for transform in self.batch_transforms:
             if is_mixing(transform):
                 tell_num_classes(transform, self._info.num_classes)
 
     def _measured_statistics(self) -> MeanStd:
-        split, workers = self.split(Stage.TRAIN), Workers(self.num_workers, pads=self.info.objects)
+        split, workers = self.split(Stage.TRAIN), Workers(self.num_workers, pads=self.info.has_sizes)
         return measure_split(
             split, self.eval_transform, workers=workers, seed=self.split_seed, on_corrupt=self.on_corrupt
         )
@@ -289,7 +290,7 @@ class VisionData(LightningDataModule, ABC):
             return ResidentLoader(split, sampler, device=kept_on, pin_memory=pin_memory and kept_on.type == "cpu")
         if self.keep_on_device:
             rank_zero_warn("data.init_args.keep_on_device is ignored: images that are read by workers stay there")
-        workers = Workers(self.num_workers, pin_memory, pads=self.info.objects)
+        workers = Workers(self.num_workers, pin_memory, pads=self.info.has_sizes)
         return WorkerLoader(
             split, sampler, transform=transform, seed=self._run_seed, workers=workers, on_corrupt=self.on_corrupt
         )

@@ -56,22 +56,30 @@ class DownloadedData(VisionData):
         Raises:
             DataError: it is neither there nor downloadable.
         """
-        title = type(self).__name__
-        try:
-            return make(False)
-        except (RuntimeError, OSError) as error:
-            if not download:
-                raise DataError(
-                    f"data.init_args.root: {title} is not in {self.root} ({_first_line(error)}); allowed: a "
-                    "folder that holds it, or data.init_args.download: true"
-                ) from error
-        try:
-            return make(True)
-        except (RuntimeError, OSError) as error:
+        return open_torchvision(make, title=type(self).__name__, root=self.root, download=download)
+
+
+def open_torchvision(make: Callable[[bool], _Dataset], *, title: str, root: str, download: bool) -> _Dataset:
+    """Open a data set of torchvision that `make(download)` builds.
+
+    Raises:
+        DataError: it is neither there nor downloadable.
+    """
+    try:
+        return make(False)
+    except (RuntimeError, OSError) as error:
+        if not download:
             raise DataError(
-                f"data.init_args.root: {title} is not in {self.root} and its download fails "
-                f"({_first_line(error)}); allowed: a folder that holds it, or a connection to the internet"
+                f"data.init_args.root: {title} is not in {root} ({_first_line(error)}); allowed: a "
+                "folder that holds it, or data.init_args.download: true"
             ) from error
+    try:
+        return make(True)
+    except (RuntimeError, OSError) as error:
+        raise DataError(
+            f"data.init_args.root: {title} is not in {root} and its download fails "
+            f"({_first_line(error)}); allowed: a folder that holds it, or a connection to the internet"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from lightning_cv.contracts import IMAGE, SIZE, DataInfo, Objects
 from lightning_cv.data.normalization import MeanStd, measure
 from lightning_cv.data.sampler import WholeBatches
 from lightning_cv.data.seeding import borrowed_cpu_generator
-from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError, keypoints_of
+from lightning_cv.data.splits import ResidentSplit, Split, UnreadableImageError, keypoints_of, pixels_of
 from lightning_cv.data.workers import Sample, WorkerLoader, Workers, read_sample
 from lightning_cv.errors import DataError, UserError
 
@@ -38,6 +38,7 @@ def describe(split: Split, transform: nn.Module | None) -> DataInfo:
         objects=isinstance(target, Objects),
         masks=isinstance(target, Objects) and target.masks is not None,
         keypoints=keypoints_of(split),
+        pixels=pixels_of(split),
     )
 
 

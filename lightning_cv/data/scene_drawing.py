@@ -49,12 +49,14 @@ class Scene:
         glyphs: (N,) which glyph each object is.
         masks: (N, H, W) bool, what is seen of each.
         keypoints: (N, 4, 3): `EXTREMES`, at the middles of pixels.
+        clutter: (H, W) bool, where a stroke or blot lies, seen or not.
     """
 
     image: Pixels
     glyphs: list[int]
     masks: NDArray[np.bool_]
     keypoints: Floats
+    clutter: NDArray[np.bool_]
 
 
 def draw_scene(glyphs: NDArray[np.uint8], style: Style, generator: np.random.Generator) -> Scene:
@@ -65,7 +67,7 @@ def draw_scene(glyphs: NDArray[np.uint8], style: Style, generator: np.random.Gen
         style: what it looks like.
         generator: every draw comes from it.
     """
-    image = _ground(style, generator)
+    image, clutter = _ground(style, generator)
     whole: list[NDArray[np.bool_]] = []
     seen: list[NDArray[np.bool_]] = []
     drawn: list[int] = []
@@ -87,6 +89,7 @@ def draw_scene(glyphs: NDArray[np.uint8], style: Style, generator: np.random.Gen
         drawn,
         np.array(seen, dtype=np.bool_).reshape(shape),
         np.array(keypoints).reshape(-1, 4, 3),
+        clutter,
     )
 
 
@@ -99,26 +102,32 @@ def boxes_of(masks: NDArray[np.bool_]) -> Floats:
     return boxes
 
 
-def _ground(style: Style, generator: np.random.Generator) -> Floats:
-    """A dull gradient with strokes and blots that are no digits."""
+def _ground(style: Style, generator: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
+    """A dull gradient with strokes and blots that are no digits, and where these lie."""
     size = style.size_px
     ends = generator.uniform(0, 110, (2, 3))
     ramp = np.linspace(0, 1, size)[:, None] if generator.random() < 0.5 else np.linspace(0, 1, size)[None]
     ground = np.broadcast_to(ramp, (size, size))[..., None] * (ends[1] - ends[0]) + ends[0]
     picture = Image.fromarray(ground.astype(np.uint8))
-    pen = ImageDraw.Draw(picture)
+    marks = Image.new("1", picture.size)
+    pens = ImageDraw.Draw(picture), ImageDraw.Draw(marks)
     for _ in range(int(generator.integers(style.clutter + 1))):
         color = tuple(int(value) for value in generator.uniform(0, 180, 3))
         corners = sorted(generator.uniform(0, size, 2)), sorted(generator.uniform(0, size, 2))
         (x1, x2), (y1, y2) = corners
-        match int(generator.integers(3)):
-            case 0:
-                pen.line((x1, y1, x2, y2), fill=color, width=int(generator.integers(1, 4)))
-            case 1:
-                pen.rectangle((x1, y1, min(x2, x1 + size / 5), min(y2, y1 + size / 5)), fill=color)
-            case _:
-                pen.ellipse((x1, y1, min(x2, x1 + size / 6), min(y2, y1 + size / 6)), fill=color)
-    return np.asarray(picture, dtype=np.float64) + generator.normal(0, 6, (size, size, 1))
+        kind = int(generator.integers(3))
+        width = int(generator.integers(1, 4)) if kind == 0 else 0
+        fills: tuple[tuple[int, ...] | int, ...] = (color, 1)
+        for pen, fill in zip(pens, fills, strict=True):
+            match kind:
+                case 0:
+                    pen.line((x1, y1, x2, y2), fill=fill, width=width)
+                case 1:
+                    pen.rectangle((x1, y1, min(x2, x1 + size / 5), min(y2, y1 + size / 5)), fill=fill)
+                case _:
+                    pen.ellipse((x1, y1, min(x2, x1 + size / 6), min(y2, y1 + size / 6)), fill=fill)
+    noisy = np.asarray(picture, dtype=np.float64) + generator.normal(0, 6, (size, size, 1))
+    return noisy, np.asarray(marks, dtype=np.bool_)
 
 
 def _placed(glyph: Pixels, style: Style, generator: np.random.Generator) -> Floats:

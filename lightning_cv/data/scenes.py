@@ -1,20 +1,26 @@
-"""Scenes of handwritten digits: images with objects whose boxes, masks and keypoints are known exactly, made here."""
+"""Scenes of handwritten digits: images of which every object, and every pixel, is known exactly, made here."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_cv.contracts import KeypointSet, Objects, Stage
+from lightning_cv.contracts import KeypointSet, Objects, Pixels, PixelSet, Stage
 from lightning_cv.data.base import VisionData
+from lightning_cv.data.palette import palette
 from lightning_cv.data.partition import hold_out
-from lightning_cv.data.scene_drawing import EXTREMES, Style, boxes_of, draw_scene
+from lightning_cv.data.scene_drawing import EXTREMES, Scene, Style, boxes_of, draw_scene
 from lightning_cv.errors import UserError
 
+Told = TypeVar("Told")
+Truth = Literal["objects", "semantic", "panoptic"]
+STUFF = ("ground", "clutter")
 _NUMBERS = {Stage.TRAIN: 0, Stage.VAL: 1, Stage.TEST: 2, Stage.PREDICT: 2}
 
 
@@ -35,8 +41,11 @@ class Scenes(VisionData):
         empty: share of the scenes without any digit.
         clutter: strokes and blots on a scene at most.
         digits: which digits there are, 0 to 9 each; the classes, in this order.
-        masks: whether masks are given; they take memory.
-        keypoints: whether keypoints are given.
+        each_digit: whether each digit is a class; else there is one, `digit`.
+        truth: what is told of a scene. `objects`: the digits with their boxes. `semantic`: the class of each pixel:
+            `ground`, `clutter` (strokes and blots), and the digits. `panoptic`: also which digit each belongs to.
+        masks: whether objects have masks; they take memory.
+        keypoints: whether objects have keypoints.
         scene_seed: what is drawn follows from it.
         shared: what every data set takes, see `VisionData`.
     """
@@ -53,6 +62,8 @@ class Scenes(VisionData):
         empty: float = 0.05,
         clutter: int = 6,
         digits: list[int] | None = None,
+        each_digit: bool = True,
+        truth: Truth = "objects",
         masks: bool = False,
         keypoints: bool = False,
         scene_seed: int = 0,
@@ -75,98 +86,149 @@ class Scenes(VisionData):
         chosen = list(range(10)) if digits is None else digits
         different = bool(chosen) and len({*chosen} & {*range(10)}) == len(chosen)
         _check("digits", digits, "different ones of 0 to 9", different)
+        if truth != "objects" and (masks or keypoints):
+            raise UserError(
+                f"data.init_args.truth: {truth} has neither masks nor keypoints; allowed with these: objects"
+            )
         if self.fold is not None:
             raise UserError("data.init_args.fold: scenes are drawn, not divided; allowed: null")
         self.num_scenes = {Stage.TRAIN: num_train, Stage.VAL: num_val, Stage.TEST: num_test, Stage.PREDICT: num_test}
         self.style = Style(size_px, (low, high), max_objects, empty, clutter)
         self.digits = chosen
+        self.each_digit = each_digit
+        self.truth = truth
         self.masks = masks
         self.keypoints = keypoints
         self.scene_seed = scene_seed
 
-    def load(self, stage: Stage) -> DrawnScenes:
+    def load(self, stage: Stage) -> ObjectScenes | PixelScenes:
         """The scenes of one part, drawn with digits of its own."""
         glyphs, labels = _glyphs(_NUMBERS[stage], tuple(self.digits))
-        return DrawnScenes(
-            glyphs,
-            labels,
-            self.style,
-            (self.scene_seed, _NUMBERS[stage]),
-            self.num_scenes[stage],
-            class_names=tuple(str(digit) for digit in self.digits),
-            with_masks=self.masks,
-            keypoints=EXTREMES if self.keypoints else None,
-            title=f"Scenes {stage}",
-        )
+        labels = labels if self.each_digit else torch.zeros_like(labels)
+        drawing = Drawing(glyphs, labels, self.style, (self.scene_seed, _NUMBERS[stage]))
+        title, number = f"Scenes {stage}", self.num_scenes[stage]
+        digits = tuple(str(digit) for digit in self.digits) if self.each_digit else ("digit",)
+        if self.truth == "objects":
+            keypoints = EXTREMES if self.keypoints else None
+            return ObjectScenes(drawing, number, digits, title, with_masks=self.masks, keypoints=keypoints)
+        return PixelScenes(drawing, number, (*STUFF, *digits), title, segments=self.truth == "panoptic")
 
 
-class DrawnScenes:
-    """A split of scenes, each drawn from (seed, part, number) when first asked for.
+@dataclass(frozen=True)
+class Drawing:
+    """How the scenes of a split are drawn, each from (seed, part, number).
 
     Args:
         glyphs: (G, 8, 8) uint8.
-        labels: (G,) int64 class index of each.
+        labels: (G,) int64, which of the digits each is.
         style: what scenes look like.
         seed: of the draws, with the number of a scene.
+    """
+
+    glyphs: np.ndarray[Any, Any]
+    labels: Tensor
+    style: Style
+    seed: tuple[int, int]
+
+    def draw(self, index: int) -> Scene:
+        """One scene."""
+        return draw_scene(self.glyphs, self.style, np.random.default_rng((*self.seed, index)))
+
+    def labels_of(self, scene: Scene) -> Tensor:
+        """(N,) int64: which digit each object is."""
+        return self.labels[torch.tensor(scene.glyphs, dtype=torch.int64)]
+
+
+class DrawnScenes(ABC, Generic[Told]):
+    """A split of scenes, each drawn when first asked for.
+
+    Args:
+        drawing: how.
         num_scenes: how many there are.
         class_names: one name a class.
-        with_masks: give masks.
-        keypoints: what keypoints to give; None: none.
         title: what to call the split in messages.
     """
 
-    def __init__(
-        self,
-        glyphs: np.ndarray,
-        labels: Tensor,
-        style: Style,
-        seed: tuple[int, int],
-        num_scenes: int,
-        *,
-        class_names: tuple[str, ...],
-        with_masks: bool,
-        keypoints: KeypointSet | None,
-        title: str,
-    ) -> None:
-        self._glyphs = glyphs
-        self._labels = labels
-        self._style = style
-        self._seed = seed
+    def __init__(self, drawing: Drawing, num_scenes: int, class_names: tuple[str, ...], title: str) -> None:
+        self._drawing = drawing
         self._num_scenes = num_scenes
         self._class_names = class_names
-        self._with_masks = with_masks
-        self.keypoints = keypoints
         self._title = title
-        self._drawn: dict[int, tuple[Tensor, Objects]] = {}
+        self._drawn: dict[int, tuple[Tensor, Told]] = {}
+
+    @abstractmethod
+    def tell(self, scene: Scene, labels: Tensor) -> Told:
+        """What is said of a scene whose N objects have these labels, (N,) int64."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The digits."""
+        """One name a class."""
         return self._class_names
 
     def __len__(self) -> int:
         return self._num_scenes
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Objects]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Told]:
         if index not in self._drawn:
-            self._drawn[index] = self._draw(index)
+            scene = self._drawing.draw(index)
+            image = torch.from_numpy(scene.image).permute(2, 0, 1).contiguous()
+            self._drawn[index] = image, self.tell(scene, self._drawing.labels_of(scene))
         return self._drawn[index]
 
     def name(self, index: int) -> str:
         """`Scenes <part> #<number>`."""
         return f"{self._title} #{index}"
 
-    def _draw(self, index: int) -> tuple[Tensor, Objects]:
-        scene = draw_scene(self._glyphs, self._style, np.random.default_rng((*self._seed, index)))
+
+class ObjectScenes(DrawnScenes[Objects]):
+    """Scenes of which the digits are told.
+
+    Args:
+        scenes: see `DrawnScenes`.
+        with_masks: give masks.
+        keypoints: what keypoints to give; None: none.
+    """
+
+    def __init__(self, *scenes: Any, with_masks: bool, keypoints: KeypointSet | None) -> None:
+        super().__init__(*scenes)
+        self._with_masks = with_masks
+        self.keypoints = keypoints
+
+    def tell(self, scene: Scene, labels: Tensor) -> Objects:
+        """Boxes, and what else was asked for."""
         masks = torch.from_numpy(scene.masks)
-        return torch.from_numpy(scene.image).permute(2, 0, 1).contiguous(), Objects(
+        return Objects(
             boxes=torch.from_numpy(boxes_of(scene.masks)).float(),
-            labels=self._labels[torch.tensor(scene.glyphs, dtype=torch.int64)],
+            labels=labels,
             crowd=torch.zeros(len(masks), dtype=torch.bool),
             areas=masks.sum((1, 2)).float(),
             masks=masks.to(torch.uint8) if self._with_masks else None,
             keypoints=torch.from_numpy(scene.keypoints).float() if self.keypoints is not None else None,
         )
+
+
+class PixelScenes(DrawnScenes[Pixels]):
+    """Scenes of which every pixel is told.
+
+    Args:
+        scenes: see `DrawnScenes`.
+        segments: also tell to which segment each belongs.
+    """
+
+    def __init__(self, *scenes: Any, segments: bool) -> None:
+        super().__init__(*scenes)
+        number = len(self.class_names)
+        things = tuple(label >= len(STUFF) for label in range(number)) if segments else None
+        self.pixels = PixelSet(palette(number), tuple(range(number)), things)
+
+    def tell(self, scene: Scene, labels: Tensor) -> Pixels:
+        """The class of each pixel; segments are `ground`, `clutter`, and from 2 the digits as they were laid."""
+        classes = torch.from_numpy(scene.clutter.astype(np.int16))
+        segments = classes.int()
+        for number, (mask, label) in enumerate(zip(torch.from_numpy(scene.masks), labels.tolist(), strict=True)):
+            classes[mask] = label + len(STUFF)
+            segments[mask] = number + len(STUFF)
+        return Pixels(classes, segments if self.pixels.things is not None else None)
 
 
 @lru_cache

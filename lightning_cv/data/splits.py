@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from lightning_cv.contracts import KeypointSet, Objects, Stage
+from lightning_cv.contracts import KeypointSet, Objects, Pixels, PixelSet, Stage
 
-Target = Tensor | Objects | None
+Target = Tensor | Objects | Pixels | None
 
 
 @runtime_checkable
@@ -16,8 +16,9 @@ class Split(Protocol):
     """A map-style data set that can name its classes and its samples.
 
     `split[index]` is the image, uint8 (C, H, W), and its target: an int64 scalar, a float32 (C,) vector for
-    multilabel data, `Objects`, or None where there is none. An image that cannot be read raises
-    `UnreadableImageError`. A split of images with objects says what keypoints they have in an attribute `keypoints`.
+    multilabel data, `Objects`, `Pixels`, or None where there is none. An image that cannot be read raises
+    `UnreadableImageError`. A split of images with objects says what keypoints they have in an attribute `keypoints`;
+    one whose pixels have classes what these are in an attribute `pixels`.
     """
 
     @property
@@ -70,6 +71,11 @@ class ResidentSplit:
 def keypoints_of(split: Split) -> KeypointSet | None:
     """What keypoints the objects of a split have."""
     return getattr(split, "keypoints", None)
+
+
+def pixels_of(split: Split) -> PixelSet | None:
+    """What the classes of the pixels of a split are."""
+    return getattr(split, "pixels", None)
 
 
 class UnreadableImageError(Exception):

@@ -8,9 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, SIZE, SOURCE_SIZE, Batch, Objects
+from lightning_cv.contracts import (
+    CLASSES,
+    IGNORED,
+    IMAGE,
+    INDEX,
+    LABEL,
+    SEGMENT,
+    SIZE,
+    SOURCE_SIZE,
+    VOID,
+    Batch,
+    Objects,
+    Pixels,
+)
 from lightning_cv.data.faults import Fault, FaultReport
 from lightning_cv.data.objects import transform_with_objects
+from lightning_cv.data.pixels import transform_with_pixels
 from lightning_cv.data.sampler import EpochSampler, weighted
 from lightning_cv.data.seeding import borrowed_cpu_generator
 from lightning_cv.data.splits import Split, Target, UnreadableImageError, keypoints_of
@@ -38,7 +52,7 @@ class WorkerLoader:
     Args:
         split: what is read.
         batch_sampler: decides the batches of this device.
-        transform: applied to each uint8 image (C, H, W), with its objects where it has some; gives uint8 (C, H', W'),
+        transform: applied to each uint8 image (C, H, W) with its objects or pixels; gives uint8 (C, H', W'),
             one size for all unless `workers.pads`.
         seed: of the transform's draws.
         workers: how many processes read, whether into page-locked memory, and whether images may differ in size.
@@ -80,7 +94,7 @@ class WorkerLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Batches of {image: (b, C, H, W) uint8, index: (b,) int64, label or objects where there are any}.
+        """Batches of {image: (b, C, H, W) uint8, index: (b,) int64, and labels, objects or classes of pixels}.
 
         Raises:
             UserError: an image that cannot be read (unless it is to be left out), a batch with none that can,
@@ -101,7 +115,7 @@ class WorkerLoader:
 class Workers:
     """Who reads: `num_workers` processes (0: this one), into page-locked memory if `pin_memory`.
 
-    With `pads`, images of different sizes are padded, and a batch tells their sizes: images with objects.
+    With `pads`, images of different sizes are padded, and a batch tells their sizes: see `DataInfo.has_sizes`.
     """
 
     num_workers: int = 0
@@ -114,7 +128,7 @@ class Sample(NamedTuple):
 
     Args:
         image: (C, H, W) uint8, transformed.
-        target: its label or its objects, moved with it; None: unknown.
+        target: its label, objects or classes of pixels, moved with it; None: unknown.
         source_size: (height, width) before the transform.
     """
 
@@ -139,6 +153,8 @@ def read_sample(split: Split, index: int, transform: nn.Module | None) -> Sample
             keypoints = keypoints_of(split)
             swaps = None if keypoints is None else keypoints.swaps
             transformed, target = transform_with_objects(transform, image, target, swaps)
+        elif isinstance(target, Pixels):
+            transformed, target = transform_with_pixels(transform, image, target)
         else:
             transformed = transform(image)
     except UserError:
@@ -215,7 +231,7 @@ def _stack(samples: list[tuple[int, Sample]], *, pads: bool) -> Batch:
     if pads:
         batch[SIZE] = torch.tensor([image.shape[-2:] for image in images])
         batch[SOURCE_SIZE] = torch.tensor([sample.source_size for _, sample in samples])
-    batch[IMAGE] = _padded(images) if pads else torch.stack(images)
+    batch[IMAGE] = _padded(images, 0) if pads else torch.stack(images)
     targets = [sample.target for _, sample in samples]
     labels = [target for target in targets if isinstance(target, Tensor)]
     objects = [target for target in targets if isinstance(target, Objects)]
@@ -223,16 +239,22 @@ def _stack(samples: list[tuple[int, Sample]], *, pads: bool) -> Batch:
         batch[LABEL] = torch.stack(labels)
     if objects:
         batch |= pack(objects, (batch[IMAGE].shape[-2], batch[IMAGE].shape[-1]))
+    pixels = [target for target in targets if isinstance(target, Pixels)]
+    if pixels:
+        batch[CLASSES] = _padded([each.classes for each in pixels], IGNORED)
+    segments = [each.segments for each in pixels if each.segments is not None]
+    if segments:
+        batch[SEGMENT] = _padded(segments, VOID)
     return batch
 
 
-def _padded(images: list[Tensor]) -> Tensor:
-    """(B, C, H, W): the images, right and below of each as much black as the largest needs."""
+def _padded(images: list[Tensor], value: int) -> Tensor:
+    """(B, ..., H, W): the images (..., h, w), right and below of each as much of a value as the largest needs."""
     height = max(image.shape[-2] for image in images)
     width = max(image.shape[-1] for image in images)
-    padded = images[0].new_zeros(len(images), images[0].shape[0], height, width)
+    padded = images[0].new_full((len(images), *images[0].shape[:-2], height, width), value)
     for place, image in zip(padded, images, strict=True):
-        place[:, : image.shape[-2], : image.shape[-1]] = image
+        place[..., : image.shape[-2], : image.shape[-1]] = image
     return padded
 
 

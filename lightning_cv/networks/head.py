@@ -97,7 +97,8 @@ def with_new_head(network: nn.Module, num_classes: int) -> nn.Module:
 
 
 def _last_scoring(part: nn.Module) -> nn.Module | None:
-    return next((module for module in reversed(list(part.modules())) if isinstance(module, _SCORING)), None)
+    main = [module for name, module in part.named_modules() if not name.lower().startswith("aux")]
+    return next((module for module in reversed(main) if isinstance(module, _SCORING)), None)
 
 
 def _width(head: nn.Module) -> int:

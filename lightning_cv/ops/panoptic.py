@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torchvision.ops import masks_to_boxes
 
-VOID = -1  # a pixel that belongs to nothing
-
-
-@dataclass(frozen=True)
-class Panoptic:
-    """Every pixel belongs to one segment, or to none.
-
-    Args:
-        segments: (H, W) int64 number of each pixel's segment, or `VOID`.
-        labels: (S,) int64 class of each segment.
-        is_thing: (S,) bool: an instance of a thing; else all pixels of a class of stuff.
-    """
-
-    segments: Tensor
-    labels: Tensor
-    is_thing: Tensor
-
-    @property
-    def classes(self) -> Tensor:
-        """(H, W) int64 class of each pixel, or `VOID`: the semantic output (row 222)."""
-        return with_void(self.labels, self.segments)
+from lightning_cv.contracts import CROWD_SEGMENT, VOID, Objects, Panoptic, Pixels
 
 
 def semantic_of_instances(masks: Tensor, labels: Tensor, *, other: int = VOID) -> Tensor:
@@ -64,6 +45,49 @@ def instances_of_semantic(classes: Tensor, label: int) -> Tensor:
     return regions == torch.arange(1, count + 1, device=classes.device)[:, None, None]
 
 
+def panoptic_of(pixels: Pixels, things: Sequence[bool]) -> Panoptic:
+    """The truth as a network would say it; crowds, and what has no class, become `VOID`.
+
+    Args:
+        pixels: with segments.
+        things: of each class, whether it is one.
+    """
+    assert pixels.segments is not None, "the pixels have segments"
+    numbers = pixels.segments.clamp(min=VOID).long().where(pixels.classes >= 0, VOID)
+    kept, places = numbers.unique(return_inverse=True)
+    shift = int((kept == VOID).any())
+    first = [int((numbers == number).flatten().byte().argmax()) for number in kept[shift:]]
+    labels = pixels.classes.flatten()[first].long()
+    is_thing = torch.tensor(things, device=labels.device)[labels]
+    return Panoptic(places - shift, labels, is_thing)
+
+
+def objects_of(pixels: Pixels, things: Sequence[bool]) -> Objects:
+    """The instances of things, with masks and the smallest boxes around them; all of a class in a crowd are one.
+
+    Args:
+        pixels: with segments.
+        things: of each class, whether it is one.
+    """
+    assert pixels.segments is not None, "the pixels have segments"
+    classes, segments = pixels.classes.long(), pixels.segments.long()
+    is_thing = torch.tensor([*things, False], device=classes.device)[classes.clamp(min=VOID)]
+    masks, labels, crowd = [], [], []
+    # A segment has one class; crowds of several classes share a number.
+    for number, label in torch.stack([segments, classes])[:, is_thing & (segments != VOID)].unique(dim=1).T.tolist():
+        masks.append((segments == number) & (classes == label))
+        labels.append(label)
+        crowd.append(number == CROWD_SEGMENT)
+    stacked = torch.stack(masks) if masks else classes.new_zeros((0, *classes.shape), dtype=torch.bool)
+    return Objects(
+        boxes=masks_to_boxes(stacked) + stacked.new_tensor([0, 0, 1, 1], dtype=torch.float32),
+        labels=classes.new_tensor(labels, dtype=torch.int64),
+        crowd=stacked.new_tensor(crowd, dtype=torch.bool),
+        areas=stacked.sum((1, 2)).float(),
+        masks=stacked.to(torch.uint8),
+    )
+
+
 def merge(
     masks: Tensor, labels: Tensor, classes: Tensor, *, stuff: Tensor, least_left: float = 0.5, least_px: int = 1
 ) -> Panoptic:
@@ -95,10 +119,3 @@ def merge(
             names.append(label)
     is_thing = torch.arange(len(names), device=classes.device) < num_things
     return Panoptic(segments, torch.tensor(names, dtype=torch.int64, device=classes.device), is_thing)
-
-
-def with_void(values: Tensor, segments: Tensor) -> Tensor:
-    """(H, W): the value of each pixel's segment, `VOID` where it has none."""
-    if not len(values):
-        return torch.full_like(segments, VOID)
-    return torch.where(segments == VOID, VOID, values[segments.clamp(min=0)])

@@ -41,6 +41,7 @@ ALLOWED = (
     "timm.loss",
     "timm.models",
     "timm.optim",
+    "segmentation_models_pytorch",
     "torchmetrics",
     *(f"lightning.pytorch.{kind}" for kind in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     "lightning.pytorch.strategies",
@@ -51,6 +52,7 @@ DEFINED = ("lightning.fabric.plugins", "lightning.fabric.accelerators", "torch._
 REFUSED = (
     *(f"timm.models.{name}" for name in ("helpers", "hub", "_helpers", "_hub", "_builder")),
     *(f"torchmetrics.{name}" for name in ("text", "functional.text", "multimodal", "functional.multimodal")),
+    *(f"segmentation_models_pytorch.{name}" for name in ("from_pretrained", "base", "encoders", "datasets", "utils")),
     *(f"torchmetrics.{name}" for name in ("audio", "functional.audio", "utilities")),
 )
 

@@ -17,8 +17,8 @@ from lightning_cv.metrics.detection import encode
 from lightning_cv.ops.processes import gather, rank_and_devices
 from lightning_cv.pictures import readable_names
 from lightning_cv.pictures.objects import FOUND, Shape, draw_objects
+from lightning_cv.run.prediction_names import MAX_PICTURES, prediction_names
 
-MAX_PICTURES = 200
 SHOWN = 0.5  # score from which a detection is drawn
 PICTURE_PX = 640
 
@@ -99,14 +99,11 @@ def _draw(folder: Path, found: dict[int, dict[str, Any]], data: VisionData) -> i
     """Pictures of the first images; returns how many."""
     names = readable_names(data.info.class_names)
     folder.mkdir(parents=True, exist_ok=True)
-    used: set[str] = set()
+    files = prediction_names(data)
     indices = sorted(found)[:MAX_PICTURES]
     for index in indices:
         image, _ = data.split(Stage.PREDICT)[index]
-        stem = Path(data.sample_name(Stage.PREDICT, index)).stem.replace("#", "").replace(" ", "_")
-        name = stem if stem not in used else f"{stem}-{index}"
-        used.add(name)
-        draw_objects(image, _shapes(found[index], names), side_px=PICTURE_PX).save(folder / f"{name}.png")
+        draw_objects(image, _shapes(found[index], names), side_px=PICTURE_PX).save(folder / f"{files[index]}.png")
     return len(indices)
 
 

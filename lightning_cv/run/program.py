@@ -18,6 +18,7 @@ from lightning_cv.run.fit import fit
 from lightning_cv.run.folder import create_run_folder, forget_run_folder, open_run_folder
 from lightning_cv.run.found_objects import write_found
 from lightning_cv.run.inspection import inspect
+from lightning_cv.run.label_files import LabelFiles
 from lightning_cv.run.options import show_options
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
@@ -87,9 +88,16 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)
+    writer = LabelFiles(home, data) if task.predicts == "pixels" else None
+    if writer is not None:
+        cli.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     with reading(checkpoint):
-        batches = cli.trainer.predict(task, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if task.predicts == "objects":
+        batches = cli.trainer.predict(
+            task, datamodule=data, return_predictions=writer is None, ckpt_path=checkpoint, weights_only=True
+        )
+    if writer is not None:
+        lines = writer.lines()
+    elif task.predicts == "objects":
         lines = write_found(home, batches or [], data=data)
     else:
         path = home / "predictions.csv"

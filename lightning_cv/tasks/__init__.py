@@ -3,5 +3,6 @@
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
+from lightning_cv.tasks.segment import Segment
 
-__all__ = ["Classify", "Detect", "VisionTask"]
+__all__ = ["Classify", "Detect", "Segment", "VisionTask"]

@@ -34,6 +34,7 @@ from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.detection_gallery import Findings
 from lightning_cv.tasks.fit_to_data import check_detector_fits_data
+from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
 
 
 class Detect(VisionTask):
@@ -146,14 +147,8 @@ class Detect(VisionTask):
         return {INDEX: batch[INDEX], "prediction": rows}
 
     def _total(self, losses: Mapping[str, Tensor]) -> Tensor:
-        unknown = self.loss_weights.keys() - losses.keys()
-        if unknown:
-            raise UserError(
-                f"model.init_args.loss_weights: {min(unknown)} is no loss of {type(self.network).__name__}; allowed: "
-                f"{', '.join(losses)}"
-            )
-        weighted = [self.loss_weights.get(name, 1.0) * value for name, value in losses.items()]
-        return torch.stack([value.float() for value in weighted]).sum()
+        check_weights(self.loss_weights, losses, type(self.network).__name__)
+        return weighted_sum(losses, self.loss_weights)
 
     def _finished(self, network: nn.Module, batch: Batch, found: list[Detections]) -> list[Detections]:
         """Detections as they are scored: of several views and suppressed where asked for, in pixels as read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from lightning_cv.contracts import IMAGE, OVERLAYS, SIZE, SOURCE_SIZE
+from lightning_cv.contracts import IMAGE, SIZE, SOURCE_SIZE
 from lightning_cv.ops.objects import scaled, scaled_objects
 from lightning_cv.pictures import Caption, Tile, grid_picture, readable_names, show_images
 from lightning_cv.pictures.grid import BAD, GOOD
+from lightning_cv.pictures.mosaic import Mosaic
 from lightning_cv.pictures.objects import FOUND, SIDE_PX, THERE, Shape, draw_objects, plain
 
 if TYPE_CHECKING:
@@ -163,15 +163,11 @@ def _shapes(
 
 def _mosaic(judged: Sequence[_Judged], names: Sequence[str]) -> Image.Image:
     """The images side by side, and in the text of the file what lies where."""
-    columns = int(np.ceil(np.sqrt(len(judged))))
-    rows = -(-len(judged) // columns)
-    canvas = Image.new("RGB", (columns * SIDE_PX, rows * SIDE_PX))
+    pictures = [plain(each.image) for each in judged]
+    mosaic = Mosaic(pictures, SIDE_PX)
     boxes: dict[str, list[dict[str, Any]]] = {"predictions": [], "ground_truth": []}
-    classes = np.zeros((canvas.height, canvas.width), dtype=np.uint8)
-    for number, each in enumerate(judged):
-        left, top = number % columns * SIDE_PX, number // columns * SIDE_PX
-        picture = plain(each.image)
-        canvas.paste(picture, (left, top))
+    classes = mosaic.empty_mask()
+    for each, picture, (left, top) in zip(judged, pictures, mosaic.corners(len(judged)), strict=True):
         factor = picture.width / each.image.shape[-1]
         for key, part in (("predictions", each.found), ("ground_truth", each.there)):
             boxes[key] += [
@@ -180,15 +176,7 @@ def _mosaic(judged: Sequence[_Judged], names: Sequence[str]) -> Image.Image:
             ]
         if each.found.masks is not None:
             _lay(classes, each.found, picture.size, (left, top))
-    canvas.info[OVERLAYS] = json.dumps(
-        {
-            "boxes": boxes,
-            "class_labels": {str(number): name for number, name in enumerate(names)},
-            "mask": _runs(classes) if classes.any() else None,
-            "size": [canvas.height, canvas.width],
-        }
-    )
-    return canvas
+    return mosaic.finished(names, boxes=boxes, masks={"predictions": classes})
 
 
 def _scores(part: Any) -> list[float | None]:
@@ -217,10 +205,3 @@ def _lay(classes: np.ndarray[Any, Any], found: Detections, size: tuple[int, int]
         shown = Image.fromarray((mask * 255).astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
         window = classes[top : top + size[1], left : left + size[0]]
         window[np.asarray(shown) > 0] = min(label + 1, 255)
-
-
-def _runs(classes: np.ndarray[Any, Any]) -> list[list[int]]:
-    """[value, count] of each run, row by row."""
-    flat = classes.ravel()
-    starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
-    return [[int(flat[s]), int(n)] for s, n in zip(starts, np.diff(np.r_[starts, flat.size]), strict=True)]

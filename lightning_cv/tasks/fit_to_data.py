@@ -69,6 +69,35 @@ def check_detector_fits_data(network: nn.Module, info: DataInfo) -> None:
         )
 
 
+def check_segmenter_fits_data(network: nn.Module, info: DataInfo) -> None:
+    """Compare the scores that a network gives with the classes of the data's pixels.
+
+    Raises:
+        UserError: pixels have no classes, or the number of classes or of channels differs.
+    """
+    if info.pixels is None:
+        raise UserError(
+            "data: their pixels have no classes, and Segment needs them; allowed: Scenes (truth: semantic), MaskFolder"
+            ", ..."
+        )
+    check_network_fits_data(network, info)
+
+
+def outside_of_backbone(network: nn.Module) -> nn.Module:
+    """A module with the parameters of a network outside of its `encoder` or `backbone`.
+
+    Raises:
+        UserError: it has neither.
+    """
+    backbone = getattr(network, "encoder", None) or getattr(network, "backbone", None)
+    if not isinstance(backbone, nn.Module):
+        raise UserError(
+            f"model.init_args.backbone_lr_factor: {type(network).__name__} has no encoder or backbone; allowed: 1.0"
+        )
+    inside = {id(parameter) for parameter in backbone.parameters()}
+    return nn.ParameterList([p for p in network.parameters() if id(p) not in inside])
+
+
 def fit_to_images(network: nn.Module, data: object) -> None:
     """Let the parts of a network that want to see the training images before training see them, outermost first.
 

@@ -25,11 +25,16 @@ def as_wandb_image(path: Path) -> wandb.Image:
     overlays: dict[str, Any] = json.loads(told)
     labels = {int(number): name for number, name in overlays["class_labels"].items()}
     boxes = {key: {"box_data": data, "class_labels": labels} for key, data in overlays["boxes"].items() if data}
-    masks = None
-    if overlays["mask"]:
-        values, counts = zip(*overlays["mask"], strict=True)
-        classes = np.repeat(np.array(values, dtype=np.uint8), counts).reshape(overlays["size"])
-        # W&B's masks count classes, and 0 is nothing.
-        numbered = {0: "", **{number + 1: name for number, name in labels.items()}}
-        masks = {"predictions": {"mask_data": classes, "class_labels": numbered}}
-    return wandb.Image(os.fspath(path), boxes=boxes or None, masks=masks)
+    # W&B's masks count classes, and 0 is nothing.
+    numbered = {0: "", **{number + 1: name for number, name in labels.items()}}
+    masks = {
+        key: {"mask_data": _classes(runs, overlays["size"]), "class_labels": numbered}
+        for key, runs in overlays["masks"].items()
+    }
+    return wandb.Image(os.fspath(path), boxes=boxes or None, masks=masks or None)
+
+
+def _classes(runs: list[list[int]], size: list[int]) -> np.ndarray[Any, Any]:
+    """(H, W) of [value, count] of each run, row by row."""
+    values, counts = zip(*runs, strict=True)
+    return np.repeat(np.array(values, dtype=np.uint8), counts).reshape(size)

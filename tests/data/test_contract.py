@@ -14,10 +14,13 @@ from lightning_cv.contracts import (
     BOX,
     BOX_IMAGE,
     BOX_LABEL,
+    CLASSES,
     CROWD,
+    IGNORED,
     IMAGE,
     INDEX,
     LABEL,
+    SEGMENT,
     SIZE,
     SOURCE_SIZE,
     PublishesInfo,
@@ -102,6 +105,26 @@ def check_objects(batch, info):
     assert (batch[BOX_LABEL] < info.num_classes).all()
 
 
+def check_pixels(batch, info):
+    """The keys of images whose pixels have classes: one a pixel, padding ignored, every segment of one class."""
+    segments = {SEGMENT} if info.pixels.things is not None else set()
+    assert set(batch) == {IMAGE, INDEX, SIZE, SOURCE_SIZE, CLASSES} | segments
+    classes = batch[CLASSES]
+    assert classes.dtype == torch.int16
+    assert classes.shape == (len(batch[INDEX]), *batch[IMAGE].shape[2:])
+    assert ((classes == IGNORED) | ((classes >= 0) & (classes < info.num_classes))).all()
+    assert len(info.pixels.colors) == len(info.pixels.values) == info.num_classes
+    for image, (height, width) in zip(classes, batch[SIZE].tolist(), strict=True):
+        assert (image[:height, :width] >= 0).any()
+        assert (image[height:] == IGNORED).all()
+        assert (image[:, width:] == IGNORED).all()
+    if segments:
+        assert len(info.pixels.things) == info.num_classes
+        for numbers, image in zip(batch[SEGMENT], classes, strict=True):
+            pairs = torch.stack([numbers, image.int()])[:, numbers >= 0].unique(dim=1)
+            assert len(pairs[0].unique()) == pairs.shape[1]
+
+
 def pixels(received):
     """(C, N): the pixels of all images of batches, without padding."""
     parts = []
@@ -122,6 +145,9 @@ def test_batches_have_the_keys_types_and_shapes_that_info_tells(make, stage):
         assert batch[INDEX].dtype == torch.int64
         if info.objects:
             check_objects(batch, info)
+            continue
+        if info.pixels is not None:
+            check_pixels(batch, info)
             continue
         assert set(batch) == {IMAGE, LABEL, INDEX}
         assert batch[IMAGE].shape == (num_images, info.channels, *info.size_px)
@@ -202,8 +228,8 @@ def test_images_can_be_only_scaled_or_standardized_as_stated(make):
 def test_validation_batches_repeat_and_are_not_augmented(make):
     """Rows 35, 36, 41: off at validation, whatever the epoch."""
     transforms = [lightning_cv.data.RandomCrop(2), lightning_cv.data.RandomHorizontalFlip(), lightning_cv.data.Cutout()]
-    if make().info.objects:
-        with pytest.raises(UserError, match="moves no boxes"):
+    if make().info.has_sizes:
+        with pytest.raises(UserError, match=r"moves no (boxes|masks)"):
             make(batch_transforms=transforms)
         return
     data = make(batch_transforms=transforms)

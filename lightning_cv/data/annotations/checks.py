@@ -11,7 +11,7 @@ from typing import Any
 from pycocotools import mask as rle
 
 from lightning_cv.contracts import KeypointSet
-from lightning_cv.data.annotations.raw import AnnotatedImage, Annotations, Box, Problem, RawObject
+from lightning_cv.data.annotations.raw import AnnotatedImage, Box, Problem, RawObject
 from lightning_cv.errors import DataError
 
 LEAST_PX = 1e-3  # a box must be wider and higher than this, in pixels
@@ -175,13 +175,12 @@ def _runs(text: bytes) -> int:
     return sum(runs)
 
 
-def report_problems(annotations: Annotations, *, strict: bool, title: str) -> str | None:
+def report_problems(problems: Sequence[Problem], *, strict: bool, title: str) -> str | None:
     """One line about what was wrong; None: nothing was.
 
     Raises:
         DataError: with `strict`; names the first problem.
     """
-    problems = annotations.problems
     if not problems:
         return None
     if strict:

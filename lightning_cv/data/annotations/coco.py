@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from lightning_cv.contracts import KeypointSet
 from lightning_cv.data.annotations.checks import Checker, as_number, used
-from lightning_cv.data.annotations.raw import AnnotatedImage, Annotations, RawObject, shown
+from lightning_cv.data.annotations.json_file import Where, read_lists
+from lightning_cv.data.annotations.raw import AnnotatedImage, Annotations, RawObject
 from lightning_cv.errors import DataError
 from lightning_cv.metrics.detection import COCO_SIGMAS
 
@@ -41,10 +39,10 @@ def read_coco(
 
 
 def _read(file: Path, folder: Path, classes: Literal["listed", "ids"], *, masks: bool, keypoints: bool) -> Annotations:
-    parsed = _parsed(file)
+    parsed = read_lists(file)
     names, index, points = _classes(file, parsed["categories"], classes, keypoints=keypoints)
     checker = Checker(names, points, masks=masks)
-    where = _Where(file)
+    where = Where(file)
     images = _images(parsed["images"], folder, (checker, where))
     objects = _objects(parsed, images.keys(), index, (checker, where))
     with_objects = [replace(image, objects=tuple(objects.get(key, ()))) for key, image in images.items()]
@@ -66,7 +64,7 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _images(entries: list[Any], folder: Path, notes: tuple[Checker, _Where]) -> dict[Any, AnnotatedImage]:
+def _images(entries: list[Any], folder: Path, notes: tuple[Checker, Where]) -> dict[Any, AnnotatedImage]:
     """The images by their ids."""
     checker, where = notes
     images: dict[Any, AnnotatedImage] = {}
@@ -82,7 +80,7 @@ def _images(entries: list[Any], folder: Path, notes: tuple[Checker, _Where]) -> 
 
 
 def _objects(
-    parsed: dict[str, list[Any]], images: Container[Any], index: Mapping[Any, int], notes: tuple[Checker, _Where]
+    parsed: dict[str, list[Any]], images: Container[Any], index: Mapping[Any, int], notes: tuple[Checker, Where]
 ) -> dict[Any, list[RawObject]]:
     """The objects of each image, by its id; those of categories that are no classes are passed over."""
     checker, where = notes
@@ -103,26 +101,6 @@ def _objects(
             seen.add(_key(entry.get("id")))
             objects.setdefault(image, []).append(_object(entry, index.get(category), line))
     return objects
-
-
-def _parsed(file: Path) -> dict[str, list[Any]]:
-    try:
-        text = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"data.init_args: {file}: {error.strerror}; allowed: a file of annotations") from error
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        try:
-            parsed = json.loads(text)  # it takes NaN, which orjson does not
-        except ValueError as error:
-            raise DataError(f"{file}: {error}; allowed: JSON of COCO's format") from error
-    lists = ("images", "categories", "annotations")
-    if not isinstance(parsed, dict) or not all(isinstance(parsed.get(key), list) for key in lists):
-        raise DataError(f"{file}: no lists {', '.join(lists)}; allowed: COCO's format of instances or keypoints")
-    if not all(isinstance(c, dict) and isinstance(c.get("id"), int) for c in parsed["categories"]):
-        raise DataError(f"{file}: a category without id; allowed: COCO's format of instances or keypoints")
-    return parsed
 
 
 def _classes(
@@ -192,59 +170,11 @@ def _key(value: Any) -> Any:
     )
 
 
-class _Where:
-    """File and line of an entry of a list; the file is read again, once, only where something is wrong."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._lines: dict[str, list[int]] | None = None
-
-    def __call__(self, key: str, number: int) -> str:
-        if self._lines is None:
-            self._lines = entry_lines(self._file.read_text(encoding="utf-8"))
-        lines = self._lines.get(key, [])
-        place = shown(self._file, lines[number] if number < len(lines) else None)
-        return f"{place} ({key}[{number}])"
-
-
 class _Lazy:
     """Where an annotation is, told when it is asked for."""
 
-    def __init__(self, where: _Where, number: int) -> None:
+    def __init__(self, where: Where, number: int) -> None:
         self._where, self._number = where, number
 
     def __str__(self) -> str:
         return self._where("annotations", self._number)
-
-
-def entry_lines(text: str) -> dict[str, list[int]]:
-    """The line on which each entry of each list of an object begins, from 1."""
-    decoder = json.JSONDecoder()
-    lines: dict[str, list[int]] = {}
-    place = _skip(text, _skip(text, 0) + 1)
-    counted, line = 0, 1
-    while place < len(text) and text[place] == '"':
-        key, place = decoder.raw_decode(text, place)
-        place = _skip(text, _skip(text, place) + 1)
-        if text[place] != "[":
-            _, place = decoder.raw_decode(text, place)
-        else:
-            lines[key] = []
-            place = _skip(text, place + 1)
-            while text[place] != "]":
-                line, counted = line + text.count("\n", counted, place), place
-                lines[key].append(line)
-                _, place = decoder.raw_decode(text, place)
-                place = _skip(text, place)
-                place = _skip(text, place + 1) if text[place] == "," else place
-            place += 1
-        place = _skip(text, place)
-        place = _skip(text, place + 1) if place < len(text) and text[place] == "," else place
-    return lines
-
-
-def _skip(text: str, place: int) -> int:
-    """Behind white space."""
-    while place < len(text) and text[place] in " \t\r\n":
-        place += 1
-    return place

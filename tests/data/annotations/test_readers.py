@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 
 from lightning_cv.contracts import Stage
 from lightning_cv.data import Coco, Voc, Yolo
-from lightning_cv.data.annotations.coco import entry_lines
+from lightning_cv.data.annotations.json_file import entry_lines
 from lightning_cv.data.annotations.yolo import labels_of
 from lightning_cv.errors import DataError, UserError
 from tests.makers import PERSON_POINTS, boxes_on, make_coco, make_voc, make_yolo
