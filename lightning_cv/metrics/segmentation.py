@@ -89,6 +89,8 @@ def compare_boundaries(found: Tensor, there: Tensor, num_classes: int, *, radius
     counts = torch.zeros(num_classes, 4, dtype=torch.int64, device=there.device)
     # Both hold IGNORED: from there on a pixel has no known neighbour.
     present = torch.cat([found[known], there[known]]).unique()
+    if not len(present):
+        return counts
     labels = present[:, None, None]
     edges = [boundary_of((classes == labels) & known, known) for classes in (found, there)]
     for column, (own, other) in zip((0, 2), (edges, edges[::-1]), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import masks_to_boxes
 
 from lightning_cv.contracts import CROWD_SEGMENT, VOID, Objects, Panoptic, Pixels
@@ -86,6 +87,14 @@ def objects_of(pixels: Pixels, things: Sequence[bool]) -> Objects:
         areas=stacked.sum((1, 2)).float(),
         masks=stacked.to(torch.uint8),
     )
+
+
+def resized(found: Panoptic, size: tuple[int, int]) -> Panoptic:
+    """The segments at another size (H, W), each pixel that of the nearest one; some may then have no pixel."""
+    if found.segments.shape == torch.Size(size):
+        return found
+    numbers = F.interpolate(found.segments[None, None].double(), size, mode="nearest-exact")[0, 0].long()
+    return Panoptic(numbers, found.labels, found.is_thing)
 
 
 def merge(

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from lightning_cv.contracts import Objects, Stage
-from lightning_cv.data import Coco, ImageFolder, Split, VisionData, Voc, Yolo
-from lightning_cv.data.splits import UnreadableImageError
+from lightning_cv.contracts import Objects, Pixels, PixelSet, Stage
+from lightning_cv.data import Split, VisionData
+from lightning_cv.data.splits import Target, UnreadableImageError, pixels_of
 from lightning_cv.errors import UserError
 from lightning_cv.pictures import Caption, Tile, grid_picture, readable_names
 from lightning_cv.pictures.grid import GOOD, PLAIN
 from lightning_cv.pictures.objects import SIDE_PX, THERE, Shape, draw_objects
+from lightning_cv.pictures.pixels import below, lay_over, legend
 from lightning_cv.recipe.compose import Composed
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.run.build import build, check_recipe, print_if_asked
 from lightning_cv.run.cli import RecipeCLI
+from lightning_cv.run.data_tally import Tally
+from lightning_cv.run.recognize_data import recognize
 
 _PARTS = (Stage.TRAIN, Stage.VAL, Stage.TEST)
-_READ = 2000  # images of a part that are read to count objects, where no list tells of them
 _PRINTED = 50  # problems
 _DRAWN = 16
 
@@ -62,36 +63,14 @@ def inspect_folder(folder: str) -> int:
     return report(data, Path(folder).resolve().stem)
 
 
-def recognize(path: Path) -> VisionData:
-    """The data set of lightning_cv that reads a folder of this layout.
-
-    Raises:
-        UserError: none does.
-    """
-    if path.suffix in (".yaml", ".yml") or (path / "data.yaml").is_file():
-        return Yolo(str(path))
-    if (path / "ImageSets" / "Main").is_dir():
-        return Voc(str(path))
-    parts = sorted(file.stem.removeprefix("instances_") for file in (path / "annotations").glob("instances_*.json"))
-    if parts:
-        train = next((part for part in parts if part.startswith("train")), parts[0])
-        val = next((part for part in parts if part.startswith("val")), train)
-        return Coco(str(path), train=train, val=val)
-    if path.is_dir() and any(child.is_dir() for child in path.iterdir()):
-        return ImageFolder(str(path))
-    raise UserError(
-        f"inspect: {path} is no data set that is read; allowed: COCO (annotations/instances_<part>.json), Pascal VOC "
-        "(ImageSets/Main), YOLO (data.yaml), a folder of class folders"
-    )
-
-
 def report(data: VisionData, name: str) -> int:
     """Print what data hold, and draw some images; returns the exit status."""
     told: set[str] = set()
     for part in _PARTS:
         split = data.split(part)
-        print("\n".join(_report(part, split)))
-        problems = getattr(getattr(split, "annotations", None), "problems", ())
+        tally = Tally(split)
+        print("\n".join(tally.lines(part)))
+        problems = [*getattr(getattr(split, "annotations", None), "problems", ()), *tally.problems]
         new = [str(problem) for problem in problems if str(problem) not in told]
         told |= set(new)
         print("\n".join([*(f"problem   {line}" for line in new[:_PRINTED]), *_more(new)]), end="\n" if new else "")
@@ -105,48 +84,6 @@ def _more(problems: list[str]) -> list[str]:
     return [f"problem   ... and {len(problems) - _PRINTED} more"] if len(problems) > _PRINTED else []
 
 
-def _report(part: Stage, split: Split) -> list[str]:
-    """Lines about one part: images, classes, sizes of objects."""
-    classes: Counter[int] = Counter()
-    sizes: list[Tensor] = []
-    empty = crowds = unreadable = read = 0
-    objects_there = False
-    for target in _targets(split):
-        read += 1
-        if target is None:
-            unreadable += 1
-        elif isinstance(target, Objects):
-            objects_there = True
-            plain = target.select(~target.crowd)
-            classes.update(plain.labels.tolist())
-            sizes.append((plain.boxes[:, 2:] - plain.boxes[:, :2]).prod(1).sqrt())
-            empty += not len(plain)
-            crowds += int(target.crowd.sum())
-        elif target.ndim == 0:
-            classes[int(target)] += 1
-        else:
-            classes.update(target.nonzero()[:, 0].tolist())
-    of = f", of which {read:,} were read" if read < len(split) else ""
-    lines = [f"{part:<9} {len(split):,} images{of}" + (f", {unreadable} of them unreadable" if unreadable else "")]
-    if objects_there:
-        side = torch.cat(sizes)
-        quarters = side.quantile(torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])).tolist() if len(side) else []
-        shown = ", ".join(f"{value:.0f}" for value in quarters)
-        lines.append(f"{'':<9} {sum(classes.values()):,} objects, {crowds} crowds, {empty} images without objects")
-        lines.append(f"{'':<9} sides in pixels (least, quarters, largest): {shown or 'none'}")
-    counts = ", ".join(f"{name} {classes[label]:,}" for label, name in enumerate(split.class_names))
-    return [*lines, f"{'':<9} {counts}"]
-
-
-def _targets(split: Split) -> Iterator[Any]:
-    """What is on each image; None: it cannot be read."""
-    for index in range(min(len(split), _READ)):
-        try:
-            yield split[index][1]
-        except UnreadableImageError:
-            yield None
-
-
 def _picture(split: Split, title: str) -> Any:
     names = readable_names(split.class_names)
     tiles: list[Tile] = []
@@ -157,13 +94,28 @@ def _picture(split: Split, title: str) -> Any:
             image, target = split[index]
         except UnreadableImageError:
             continue
-        shapes = _shapes(target, names) if isinstance(target, Objects) else []
-        drawn = torch.from_numpy(np.array(draw_objects(image, shapes))).permute(2, 0, 1)
-        caption = [Caption("objects", str(len(shapes)), GOOD if shapes else PLAIN)]
-        if isinstance(target, Tensor) and target.ndim == 0:
-            caption = [Caption("label", names[int(target)], GOOD)]
-        tiles.append(Tile(drawn, caption, split.name(index)))
-    return grid_picture(tiles, title, side_px=SIDE_PX)
+        picture, caption = _drawn(image, target, names, pixels_of(split))
+        drawn = torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+        tiles.append(Tile(drawn, [] if caption is None else [caption], split.name(index)))
+    grid = grid_picture(tiles, title, side_px=SIDE_PX)
+    pixels = pixels_of(split)
+    return grid if pixels is None else below(grid, legend(names, pixels.colors, grid.width))
+
+
+def _drawn(
+    image: Tensor, target: Target, names: list[str], pixels: PixelSet | None
+) -> tuple[Image.Image, Caption | None]:
+    """An image with what is on it, and what to say about it."""
+    if isinstance(target, Pixels):
+        assert pixels is not None
+        classes = target.classes.numpy()
+        edges = None if target.segments is None else target.segments.numpy()
+        return lay_over(image, classes, pixels.colors, side_px=SIDE_PX, edges=edges), None
+    shapes = _shapes(target, names) if isinstance(target, Objects) else []
+    picture = draw_objects(image, shapes)
+    if isinstance(target, Tensor) and target.ndim == 0:
+        return picture, Caption("label", names[int(target)], GOOD)
+    return picture, Caption("objects", str(len(shapes)), GOOD if shapes else PLAIN)
 
 
 def _shapes(objects: Objects, names: list[str]) -> list[Shape]:

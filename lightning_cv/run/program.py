@@ -20,6 +20,7 @@ from lightning_cv.run.found_objects import write_found
 from lightning_cv.run.inspection import inspect
 from lightning_cv.run.label_files import LabelFiles
 from lightning_cv.run.options import show_options
+from lightning_cv.run.panoptic_files import PanopticFiles
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import result_lines
@@ -88,7 +89,9 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)
-    writer = LabelFiles(home, data) if task.predicts == "pixels" else None
+    writer: LabelFiles | PanopticFiles | None = None
+    if task.predicts in ("pixels", "segments"):
+        writer = LabelFiles(home, data) if task.predicts == "pixels" else PanopticFiles(home, data)
     if writer is not None:
         cli.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     with reading(checkpoint):

@@ -3,6 +3,7 @@
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
+from lightning_cv.tasks.panoptic_segment import PanopticSegment
 from lightning_cv.tasks.segment import Segment
 
-__all__ = ["Classify", "Detect", "Segment", "VisionTask"]
+__all__ = ["Classify", "Detect", "PanopticSegment", "Segment", "VisionTask"]

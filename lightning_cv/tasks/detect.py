@@ -23,17 +23,15 @@ from lightning_cv.contracts import (
     Showing,
     StepOutput,
 )
-from lightning_cv.errors import UserError
 from lightning_cv.metrics.detection import DetectionScores
 from lightning_cv.networks import Initialize
-from lightning_cv.networks.blocks.feature_maps import FeatureMaps
 from lightning_cv.networks.detect.test_time import TestTimeAugmentation
 from lightning_cv.ops.objects import scaled, scaled_objects, unpack
 from lightning_cv.ops.suppress import Suppression
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.detection_gallery import Findings
-from lightning_cv.tasks.fit_to_data import check_detector_fits_data
+from lightning_cv.tasks.fit_to_data import check_detector_fits_data, outside_of_feature_maps
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
 
 
@@ -89,13 +87,7 @@ class Detect(VisionTask):
 
     def head(self) -> nn.Module:
         """All parameters outside of the network's `FeatureMaps`."""
-        backbones = [module for module in self.network.modules() if isinstance(module, FeatureMaps)]
-        if not backbones:
-            raise UserError(
-                f"model.init_args.backbone_lr_factor: {type(self.network).__name__} has no FeatureMaps; allowed: 1.0"
-            )
-        inside = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
-        return nn.ParameterList([p for p in self.network.parameters() if id(p) not in inside])
+        return outside_of_feature_maps(self.network)
 
     def check_network(self) -> None:
         """See `VisionTask`."""

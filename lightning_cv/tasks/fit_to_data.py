@@ -1,12 +1,14 @@
 """Does the network of the recipe fit the data of the recipe? Asked before the first step."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import nn
 
 from lightning_cv.contracts import DataInfo, FitsImages, ShowsImages
 from lightning_cv.errors import UserError
 from lightning_cv.networks import num_classes
+from lightning_cv.networks.blocks.feature_maps import FeatureMaps
 
 
 def check_network_fits_data(network: nn.Module, info: DataInfo) -> None:
@@ -83,6 +85,47 @@ def check_segmenter_fits_data(network: nn.Module, info: DataInfo) -> None:
     check_network_fits_data(network, info)
 
 
+def check_panoptic_fits_data(network: nn.Module, info: DataInfo) -> None:
+    """Compare the classes of a panoptic network with those of the data's segments.
+
+    Raises:
+        UserError: it is none, pixels have no segments, or classes or things differ.
+    """
+    name, things = type(network).__name__, getattr(network, "things", None)
+    if things is None:
+        raise UserError(f"model.init_args.network: {name} is no panoptic network; allowed: such as PanopticFpn")
+    if info.pixels is None or info.pixels.things is None:
+        raise UserError(
+            "data: their pixels have no segments, and PanopticSegment needs them; allowed: Scenes (truth: panoptic), "
+            "CocoPanoptic"
+        )
+    if len(things) != info.num_classes:
+        raise UserError(
+            f"model.init_args.network: {name} has {len(things)} classes, but the data have {info.num_classes}"
+            f" ({_shorten(info.class_names)}): set its num_classes to {info.num_classes}"
+        )
+    if things != info.pixels.things:
+        raise UserError(
+            f"model.init_args.network: {name} has other things than the data: set its things to "
+            f"{_ranges(info.pixels.things)}"
+        )
+
+
+def outside_of_feature_maps(network: nn.Module) -> nn.Module:
+    """A module with the parameters of a network outside of its `FeatureMaps`.
+
+    Raises:
+        UserError: it has none.
+    """
+    backbones = [module for module in network.modules() if isinstance(module, FeatureMaps)]
+    if not backbones:
+        raise UserError(
+            f"model.init_args.backbone_lr_factor: {type(network).__name__} has no FeatureMaps; allowed: 1.0"
+        )
+    inside = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
+    return nn.ParameterList([p for p in network.parameters() if id(p) not in inside])
+
+
 def outside_of_backbone(network: nn.Module) -> nn.Module:
     """A module with the parameters of a network outside of its `encoder` or `backbone`.
 
@@ -120,6 +163,12 @@ def _outermost(network: nn.Module, name: str = "network") -> Iterator[tuple[str,
         return
     for below, child in network.named_children():
         yield from _outermost(child, f"{name}.{below}")
+
+
+def _ranges(flags: tuple[bool, ...]) -> list[list[int]]:
+    """From the first to before the last of each run of true ones."""
+    edges = [place for place, (a, b) in enumerate(pairwise((False, *flags, False))) if a != b]
+    return [list(pair) for pair in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _shorten(names: tuple[str, ...]) -> str:

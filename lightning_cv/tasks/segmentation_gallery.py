@@ -33,8 +33,8 @@ class _Judged:
         index: of the sample.
         right: share of the known pixels whose class was found.
         image: (1 or 3, h, w) uint8.
-        there: (h, w) int64.
-        found: (h, w) int64.
+        there: classes and segments, (2, h, w) int64; segments are classes where there are none.
+        found: the same.
     """
 
     index: int
@@ -67,9 +67,10 @@ class WrongPixels:
             outputs["targets"],
             strict=True,
         )
-        for index, image, (height, width), found, there in rows:
-            known = there != IGNORED
-            pixels, right = int(known.sum()), int(((found == there) & known).sum())
+        for index, image, (height, width), *said in rows:
+            found, there = map(_maps, said)
+            known = there[0] != IGNORED
+            pixels, right = int(known.sum()), int(((found[0] == there[0]) & known).sum())
             self._counts = [a + b for a, b in zip(self._counts, (1, pixels, right), strict=True)]
             share = right / pixels if pixels else 1.0
             if len(self._kept) >= self._showing.num_images and share >= self._kept[-1].right:
@@ -106,7 +107,8 @@ class WrongPixels:
     def _tile(self, judged: _Judged) -> Tile:
         assert self._showing.info.pixels is not None
         colors = self._showing.info.pixels.colors
-        pair = [lay_over(judged.image, m.numpy(), colors, side_px=SIDE_PX) for m in (judged.there, judged.found)]
+        maps = [each.numpy() for each in (judged.there, judged.found)]
+        pair = [lay_over(judged.image, m[0], colors, side_px=SIDE_PX, edges=m[1]) for m in maps]
         drawn = torch.from_numpy(np.array(beside(pair))).permute(2, 0, 1)
         caption = Caption("right", f"{judged.right:.1%}", GOOD if judged.right >= _GOOD else BAD)
         return Tile(drawn, [caption], self._showing.sample_name(judged.index))
@@ -116,9 +118,16 @@ def _worst(judged: Any, number: int) -> list[_Judged]:
     return sorted(judged, key=lambda each: (each.right, each.index))[:number]
 
 
-def _small(classes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Classes (H, W) at the size of a picture: those of the pixels that lie there."""
-    return F.interpolate(classes[None, None].double(), size, mode="nearest-exact")[0, 0].long()
+def _maps(said: Any) -> Tensor:
+    """(2, H, W) int64: classes and segments, of either kind of segmentation."""
+    if isinstance(said, Tensor):
+        return torch.stack([said, said])
+    return torch.stack([said.classes.long(), said.segments.long()])
+
+
+def _small(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (2, H, W) at the size of a picture: those of the pixels that lie there."""
+    return F.interpolate(maps[None].double(), size, mode="nearest-exact")[0].long()
 
 
 def _mosaic(judged: Sequence[_Judged], names: Sequence[str]) -> Image.Image:
@@ -128,6 +137,6 @@ def _mosaic(judged: Sequence[_Judged], names: Sequence[str]) -> Image.Image:
     masks = {"predictions": mosaic.empty_mask(), "ground_truth": mosaic.empty_mask()}
     for each, picture, (left, top) in zip(judged, pictures, mosaic.corners(len(judged)), strict=True):
         for mask, classes in zip(masks.values(), (each.found, each.there), strict=True):
-            fitted = Image.fromarray(numbered(classes.numpy())).resize(picture.size, Image.Resampling.NEAREST)
+            fitted = Image.fromarray(numbered(classes[0].numpy())).resize(picture.size, Image.Resampling.NEAREST)
             mask[top : top + picture.height, left : left + picture.width] = np.asarray(fitted)
     return mosaic.finished(names, boxes={}, masks=masks)

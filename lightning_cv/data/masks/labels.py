@@ -82,14 +82,15 @@ class Labels:
             row, column = np.argwhere(classes == _UNKNOWN)[0].tolist()
             raise WrongMaskError(
                 str(path),
-                f"value {_shown(values[row, column], self.are_colors)} at row {row}, column {column} is no label; "
+                f"value {_shown(int(values[row, column]), self.are_colors)} at row {row}, column {column} is no label; "
                 f"allowed: {self.described()}",
             )
         return torch.from_numpy(classes)
 
     def described(self) -> str:
         """The values that there are, and what they mean."""
-        pairs = [f"{value} {name}" for value, name in zip(self.values, self.names, strict=True)]
+        shown = [list(value) if isinstance(value, tuple) else value for value in self.values]
+        pairs = [f"{value} {name}" for value, name in zip(shown, self.names, strict=True)]
         more = f", ... ({len(pairs)} classes)" if len(pairs) > 6 else ""
         ignored = f"; ignored: {', '.join(map(str, self.ignored))}" if self.ignored else ""
         return ", ".join(pairs[:6]) + more + ignored

@@ -79,7 +79,7 @@ class BatchDetector(nn.Module, ABC):
         """The losses of one image, as in training but with draws of their own."""
         alone = ImageList(images.tensors[place : place + 1], [images.image_sizes[place]])
         own = {name: level[place : place + 1] for name, level in features.items()}
-        with _as_in_training(self.parts_that_train()), _own_draws(images.tensors.device):
+        with as_in_training(self.parts_that_train()), own_draws(images.tensors.device):
             return self.losses(alone, own, [objects])
 
     def _images(self, images: Tensor, sizes: Sequence[Size], rows: Sequence[int]) -> ImageList:
@@ -94,7 +94,7 @@ class BatchDetector(nn.Module, ABC):
 
 
 @contextmanager
-def _as_in_training(parts: Sequence[nn.Module]) -> Iterator[None]:
+def as_in_training(parts: Sequence[nn.Module]) -> Iterator[None]:
     """Let the parts that only differ by what they compute compute losses; dropout and norms stay as they are."""
     switched = [part for part in parts if not part.training]
     for part in switched:
@@ -107,7 +107,7 @@ def _as_in_training(parts: Sequence[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _own_draws(device: torch.device) -> Iterator[None]:
+def own_draws(device: torch.device) -> Iterator[None]:
     """Draws that are the same each time, and leave the generators as they were."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(0)

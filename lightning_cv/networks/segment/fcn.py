@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
+from lightning_cv.networks.blocks.bilinear_convolution import BilinearConvolution
 from lightning_cv.networks.blocks.feature_maps import STRIDES, FeatureMaps
 
 
@@ -16,8 +16,9 @@ class Fcn(nn.Module):
     """FCN-32s, FCN-16s, FCN-8s (Long et al. 2015; row 209).
 
     The deepest features are scored by a 1 x 1 convolution; the scores are enlarged twice by a transposed convolution
-    that starts as bilinear interpolation and is trained (row 213), and added to those of the features before, down to
-    `stride`. From there scores are interpolated. (torchvision's `fcn_resnet50` has dilated features and one size.)
+    that starts as bilinear interpolation and is trained (row 213; one for all classes), and added to those of the
+    features before, down to `stride`. From there scores are interpolated. (torchvision's `fcn_resnet50` has dilated
+    features and one size.)
 
     Args:
         num_classes: number of scores a pixel.
@@ -36,7 +37,7 @@ class Fcn(nn.Module):
         self.backbone = backbone or FeatureMaps()
         self._first = STRIDES.index(stride)
         self.scores = nn.ModuleList([nn.Conv2d(c, num_classes, 1) for c in self.backbone.channels[self._first :]])
-        self.enlarge = nn.ModuleList([bilinear_convolution(num_classes) for _ in self.scores[1:]])
+        self.enlarge = nn.ModuleList([BilinearConvolution() for _ in self.scores[1:]])
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), H and W multiples of 32, to scores (B, num_classes, H, W)."""
@@ -49,12 +50,3 @@ class Fcn(nn.Module):
     def get_classifier(self) -> list[nn.Module]:
         """The layers that score."""
         return list(self.scores)
-
-
-def bilinear_convolution(channels: int) -> nn.ConvTranspose2d:
-    """A transposed convolution that makes each channel twice as large, bilinearly until it is trained."""
-    layer = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, groups=channels, bias=False)
-    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
-    with torch.no_grad():
-        layer.weight.copy_(torch.outer(line, line).expand_as(layer.weight))
-    return layer
