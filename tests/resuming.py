@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,10 +27,12 @@ from lightning_cv.contracts import Stage
 from lightning_cv.data import RandomCrop, RandomObjectFlip, Scenes
 from lightning_cv.data.base import VisionData
 from lightning_cv.data.splits import ResidentSplit
+from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
+from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
-from lightning_cv.tasks import Classify, Detect, VisionTask
+from lightning_cv.tasks import Classify, Detect, PanopticSegment, Segment, VisionTask
 
 EPOCHS = 3
 BATCHES = 5  # of 8 images, the last one with 5
@@ -70,11 +72,37 @@ def detector() -> VisionTask:
     return Detect(network, lambda groups: torch.optim.AdamW(groups, lr=0.002), schedule=Cosine(warmup_steps=3))
 
 
+def segmenter() -> VisionTask:
+    """Draws (dropout), running statistics, and two losses of pixels."""
+    torch.manual_seed(2)
+    network = UNet(5, 3, width=4, levels=3, batch_norm=True, dropout=0.3)
+    losses = {"cross_entropy": PixelCrossEntropy(), "dice": Dice()}
+    schedule = Cosine(warmup_steps=3)
+    return Segment(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), losses=losses, schedule=schedule)
+
+
+def panoptic() -> VisionTask:
+    """Draws regions, and has a second head."""
+    torch.manual_seed(2)
+    pyramid = Pyramid("small", channels=16, extra="none")
+    regions = {"anchor_sizes": (8, 16, 24, 32), "head_width": 16, "proposals": (20, 10), "regions_trained": 8}
+    network = PanopticFpn(5, ((2, 5),), pyramid, mask_layers=(8,), stuff_width=8, **regions)
+    return PanopticSegment(network, lambda groups: torch.optim.AdamW(groups, lr=0.002), schedule=Cosine(warmup_steps=3))
+
+
 def scenes(transforms: list[nn.Module]) -> VisionData:
     """As many small scenes as `Dots` has images, each transformed with its objects."""
     assert not transforms
     options = {"num_train": 37, "num_val": 6, "size_px": 32, "object_px": (12, 20), "max_objects": 2}
     return Scenes(batch_size=8, digits=[0, 1, 2], train_transform=RandomObjectFlip(), **options)
+
+
+def pixel_scenes(truth: Literal["semantic", "panoptic"], transforms: list[nn.Module]) -> VisionData:
+    """As many small scenes as `Dots` has images, of which every pixel is told; crops are drawn for each."""
+    assert not transforms
+    options = {"num_train": 37, "num_val": 6, "size_px": 40, "object_px": (12, 20), "max_objects": 2, "truth": truth}
+    crop, middle = v2.RandomCrop(32), v2.CenterCrop(32)
+    return Scenes(batch_size=8, digits=[0, 1, 2], train_transform=crop, eval_transform=middle, **options)
 
 
 def dots(transforms: list[nn.Module]) -> VisionData:
@@ -123,6 +151,8 @@ CASES = {
     "plateau": Case(with_plateau, options={"max_epochs": 6}),
     "max_steps": Case(options={"max_steps": 12, "max_epochs": -1}),
     "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
+    "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
+    "panoptic": Case(panoptic, make_data=partial(pixel_scenes, "panoptic"), options={"max_epochs": 2}),
     "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
 }
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 
 from lightning_cv.contracts import IGNORED, Detections, Objects, Panoptic, Pixels
+from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.pyramid import Pyramid
 from lightning_cv.networks.detect.base import as_in_training, own_draws
 from lightning_cv.networks.detect.two_stage import MaskRcnn
@@ -19,7 +20,7 @@ from lightning_cv.networks.segment.panoptic_base import BatchPanoptic, Features,
 from lightning_cv.ops.groups_of_size import Size
 from lightning_cv.ops.panoptic import merge, objects_of
 
-_GROUPS = 8
+_OF_GROUP = 4  # channels that are normalized together: 32 groups of the paper's 128
 _LEVELS = ("0", "1", "2", "3")  # of the pyramid, that the head for stuff sees
 
 
@@ -39,7 +40,7 @@ class PanopticFpn(BatchPanoptic):
         head_width: see `MaskRcnn`.
         proposals: see `MaskRcnn`.
         regions_trained: see `MaskRcnn`.
-        stuff_width: channels of the head for stuff, a multiple of 8.
+        stuff_width: channels of the head for stuff, a multiple of 4.
         score_threshold: instances below are left out of the merge.
         least_left: an instance of which a smaller share is left by surer ones goes, 0 to 1.
         least_stuff_px: segments of stuff with fewer pixels go.
@@ -64,6 +65,8 @@ class PanopticFpn(BatchPanoptic):
         least_stuff_px: int = 64,
     ) -> None:
         super().__init__(num_classes, things)
+        if stuff_width < _OF_GROUP or stuff_width % _OF_GROUP:
+            raise UserError(f"PanopticFpn stuff_width: {stuff_width} given, allowed: multiples of {_OF_GROUP}")
         backbone = pyramid or Pyramid()
         self._of_thing = [label for label, is_thing in enumerate(self.things) if is_thing]
         self._of_stuff = [label for label, is_thing in enumerate(self.things) if not is_thing]
@@ -154,7 +157,7 @@ def _to_finest(channels: int, width: int, doublings: int) -> nn.Sequential:
     for number in range(max(1, doublings)):
         layers += [
             nn.Conv2d(channels if number == 0 else width, width, 3, padding=1, bias=False),
-            nn.GroupNorm(_GROUPS, width),
+            nn.GroupNorm(width // _OF_GROUP, width),
             nn.ReLU(inplace=True),
         ]
         if doublings:
