@@ -296,7 +296,7 @@ def make_mask_folder(root: Path, *, num_images: int = 8) -> Path:
 
 
 def make_voc_segmentation(root: Path, *, num_images: int = 8) -> Path:
-    """VOC's folders; masks with VOC's palette, borders 255."""
+    """VOC's folders; masks with VOC's palette, borders 255; and the larger set's, whose lists have both paths."""
     (root / "ImageSets/Segmentation").mkdir(parents=True, exist_ok=True)
     for part_seed, part in enumerate(("train", "val")):
         names = [f"2007_{700 + 100 * part_seed + number:06d}" for number in range(num_images)]
@@ -306,6 +306,9 @@ def make_voc_segmentation(root: Path, *, num_images: int = 8) -> Path:
             make_image(root / "JPEGImages" / f"{name}.jpg", 700 + 100 * part_seed + number, size)
             mask = mask_of(number, size, (0, 1 + number, 15, 255))
             make_mask(root / "SegmentationClass" / f"{name}.png", mask, VOC_PALETTE)
+            make_mask(root / "SegmentationClassAug" / f"{name}.png", mask)
+        lines = [f"/JPEGImages/{name}.jpg /SegmentationClassAug/{name}.png" for name in names]
+        (root / "ImageSets" / "Segmentation" / f"{part}_aug.txt").write_text("\n".join(lines) + "\n")
     return root
 
 

@@ -5,7 +5,7 @@ from lightning_cv.optim.bfgs import Bfgs
 from lightning_cv.optim.groups import build_optimizer, parameter_groups
 from lightning_cv.optim.newton import Newton
 from lightning_cv.optim.rate_scaling import RateScaling, scale_rates
-from lightning_cv.optim.schedules import Constant, Cosine, Horizon, InverseSqrt, Linear, Schedule, Step
+from lightning_cv.optim.schedules import Constant, Cosine, Horizon, InverseSqrt, Linear, Polynomial, Schedule, Step
 from lightning_cv.optim.torch_schedule import TorchChained, TorchSchedule, TorchSequential
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Step",
     "Cosine",
     "Linear",
+    "Polynomial",
     "InverseSqrt",
     "TorchSchedule",
     "TorchSequential",

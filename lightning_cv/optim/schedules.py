@@ -158,6 +158,29 @@ class Linear(_ToFinal):
         return self.final_factor + (1 - self.final_factor) * (1 - self.progress(step, horizon))
 
 
+class Polynomial(_ToFinal):
+    """A power of what is left of the training, as segmentation is often trained ("poly"; Chen et al. 2017).
+
+    decay = f + (1 - f) (1 - t / T)^power, with t and T counted from the end of the warm-up.
+
+    Args:
+        power: above 0; 1 is a line.
+        final_factor: what is left of the base rate after the last step, 0 to 1.
+        warmup_steps: optimizer steps of linear warm-up before the full base rate; 0 for none.
+    """
+
+    def __init__(self, power: float = 0.9, final_factor: float = 0.0, warmup_steps: int = 0) -> None:
+        super().__init__(final_factor, warmup_steps)
+        if not power > 0:
+            raise UserError(f"Polynomial: power is {power}; allowed: above 0")
+        self.power = power
+
+    def decay(self, step: int, horizon: Horizon) -> float:
+        """Return the power's multiplier."""
+        left = max(0.0, 1 - self.progress(step, horizon))
+        return self.final_factor + (1 - self.final_factor) * left**self.power
+
+
 class InverseSqrt(Curve):
     """The base rate over the square root of the step counted from 1 (row 120; t = 0 would be infinite).
 

@@ -88,6 +88,15 @@ def test_voc_has_its_own_palette_and_ignores_borders(tmp_path):
     assert split.pixels.colors[9] == (1, 1, 9)  # as the made palette has it
 
 
+def test_the_larger_set_of_voc_has_lists_with_both_paths(tmp_path):
+    """Those of Hariharan et al. 2011 name the image and the mask in a line."""
+    make_voc_segmentation(tmp_path)
+    larger = VocSegmentation(str(tmp_path), masks="SegmentationClassAug", train="train_aug").load(Stage.TRAIN)
+    split = VocSegmentation(str(tmp_path)).load(Stage.TRAIN)
+    assert [larger.name(n) for n in range(8)] == [split.name(n) for n in range(8)]
+    assert all(torch.equal(larger[n][1].classes, split[n][1].classes) for n in range(8))
+
+
 def test_cityscapes_has_nineteen_classes_and_ignores_the_others(tmp_path):
     """row 219: 19 train ids; ids that are not evaluated are ignored; the published numbers of three of them."""
     make_cityscapes(tmp_path)

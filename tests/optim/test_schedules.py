@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, PolynomialLR
 
 from lightning_cv.errors import UserError
-from lightning_cv.optim import Constant, Cosine, Horizon, InverseSqrt, Linear, Schedule, Step
+from lightning_cv.optim import Constant, Cosine, Horizon, InverseSqrt, Linear, Polynomial, Schedule, Step
 from tests.tolerances import assert_close
 
 BASE = 0.2
@@ -95,6 +95,15 @@ def test_linear_equals_its_formula_and_torch():
     assert_close(rates, rates_of(optimizer, PolynomialLR(optimizer, total_iters=120), 120)[:, 0])
 
 
+def test_polynomial_equals_torch_and_of_power_one_a_line():
+    """row 119: a0 (1 - t / T)^0.9 at every step, as torch's PolynomialLR; never below its final factor."""
+    optimizer = make_optimizer(BASE)
+    expected = rates_of(optimizer, PolynomialLR(optimizer, total_iters=120, power=0.9), 120)[:, 0]
+    assert_close(follow(Polynomial(0.9)), expected)
+    assert_close(follow(Polynomial(1.0)), follow(Linear()))
+    assert_close(follow(Polynomial(0.9, final_factor=0.01), 125)[120:], torch.full((5,), 0.01 * BASE).double())
+
+
 def test_inverse_sqrt_counts_from_one():
     """row 120: a0 / sqrt(t) from t = 1: finite at the first step, half at the fourth."""
     rates = follow(InverseSqrt())
@@ -128,6 +137,7 @@ SCHEDULES = [
     Step([3, 7]),
     Cosine(final_factor=0.1, warmup_steps=7),
     Linear(),
+    Polynomial(warmup_steps=5),
     InverseSqrt(warmup_steps=3),
 ]
 
@@ -170,6 +180,7 @@ def test_groups_keep_their_ratio(schedule):
         (lambda: Step([30], gamma=0), "gamma is 0"),
         (lambda: Cosine(final_factor=1.5), "Cosine: final_factor is 1.5"),
         (lambda: Linear(final_factor=-0.1), "Linear: final_factor is -0.1"),
+        (lambda: Polynomial(power=0.0), "Polynomial: power is 0.0"),
     ],
 )
 def test_a_wrong_argument_is_named(make, named):

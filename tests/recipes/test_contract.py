@@ -17,7 +17,7 @@ from lightning_cv.recipe.request import RunRequest
 from lightning_cv.recipe.shipped import shipped
 from lightning_cv.run.program import execute
 from tests.callbacks.tiny import newest
-from tests.makers import CLASSES, OBJECT_CLASSES, make_for, trust_made_files
+from tests.makers import CLASSES, OBJECT_CLASSES, PANOPTIC_CATEGORIES, make_for, trust_made_files
 
 RECIPES = {recipe.name: recipe for recipe in shipped()}
 # What takes minutes and gigabytes at full size is tested with fewer layers or smaller images, and is else as shipped.
@@ -43,6 +43,9 @@ SMALL_REGIONS = {
     f"{NETWORK}.proposals": "[50, 20]",
     f"{NETWORK}.anchor_sizes": "[8, 16, 24, 32, 48]",
 }
+RESIZE_TRAIN = TRANSFORMS.format("train", 0)
+SMALL_CROPS = {f"{RESIZE_TRAIN}.target_size": "[48, 64]", f"{TRANSFORMS.format('train', 1)}.size": "[48, 48]"}
+SMALLEST_CROPS = {f"{RESIZE_TRAIN}.target_size": "[32, 48]", f"{TRANSFORMS.format('train', 1)}.size": "[32, 32]"}
 SMALL_SCENES = {"num_train": "16", "num_val": "4", "size_px": "64", "object_px": "[16, 32]"}
 SMALLEST = f"{TRANSFORMS.format('train', 1)}.min_size"
 SMALLER = {
@@ -67,6 +70,27 @@ SMALLER = {
         f"{NETWORK}.hidden_width": "32",
         SMALLEST: "[48, 64]",
         f"{RESIZE}.size": "64",
+    },
+    "voc_deeplabv3": SMALLEST_CROPS,
+    "voc_fcn": SMALLEST_CROPS,
+    "ade20k_fpn": {**SMALL_CROPS, f"{NETWORK}.encoder_name": "resnet18"},
+    "ade20k_segformer_b0": SMALL_CROPS,
+    "cityscapes_pspnet": {
+        **SMALL_CROPS,
+        f"{NETWORK}.backbone": "small",
+        "model.init_args.windows.init_args.size_px": "[32, 48]",
+    },
+    "pets_unet": {
+        f"{NETWORK}.encoder_name": "resnet18",
+        f"{RESIZE}.size": "[64, 64]",
+        f"{RESIZE_TRAIN}.size": "[64, 64]",
+    },
+    "coco_panoptic_fpn": {
+        **SMALL_REGIONS,
+        f"{NETWORK}.mask_layers": "[16]",
+        f"{NETWORK}.stuff_width": "8",
+        f"{NETWORK}.num_classes": str(len(PANOPTIC_CATEGORIES)),
+        f"{NETWORK}.things": "[[0, 2]]",
     },
     **{
         name: {f"data.init_args.{key}": value for key, value in SMALL_SCENES.items()}
@@ -96,7 +120,7 @@ def few_steps(path: Path, files: Path, run_dir: Path, **overrides) -> RunRequest
             options[place] = str(len(CLASSES))
         if place.endswith("num_classes") and name == "Coco" and value > 1:
             options[place] = str(OBJECT_CLASSES[-1][0])
-        if place.endswith(".weights"):
+        if place.rsplit(".", 1)[-1] in ("weights", "weights_backbone") or (place.endswith("encoder_weights") and value):
             assert value, "a recipe that states no weights need not name them"
             options[place] = "null"
     options |= {
