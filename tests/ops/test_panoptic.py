@@ -4,9 +4,16 @@ import pytest
 import torch
 from torchmetrics.detection import PanopticQuality
 
-from lightning_cv.contracts import Stage
+from lightning_cv.contracts import CROWD_SEGMENT, IGNORED, VOID, Panoptic, Pixels, Stage
 from lightning_cv.data import Scenes
-from lightning_cv.ops.panoptic import VOID, Panoptic, instances_of_semantic, merge, semantic_of_instances
+from lightning_cv.ops.panoptic import (
+    instances_of_semantic,
+    merge,
+    objects_of,
+    panoptic_of,
+    resized,
+    semantic_of_instances,
+)
 
 GROUND = 10  # a class of stuff beside the ten digits
 
@@ -97,3 +104,61 @@ def test_an_instance_that_others_cover_goes():
     assert (
         merge(masks[:0], torch.tensor([], dtype=torch.int64), classes, stuff=torch.tensor([])).segments == VOID
     ).all()
+
+
+def told(index: int) -> tuple[Pixels, tuple[bool, ...]]:
+    split = Scenes(num_train=8, empty=0.0, max_objects=5, truth="panoptic").load(Stage.TRAIN)
+    assert split.pixels.things is not None
+    return split[index][1], split.pixels.things
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_the_three_forms_become_each_other(index):
+    """row 222: instances and semantic output of a panoptic truth, merged again, are the truth."""
+    pixels, things = told(index)
+    objects = objects_of(pixels, things)
+    stuff = torch.tensor([label for label, is_thing in enumerate(things) if not is_thing])
+    again = merge(objects.masks.bool(), objects.labels, pixels.classes.long(), stuff=stuff)
+    assert torch.equal(again.classes, pixels.classes.long())
+    ours, truth = panoptic_of(pixels, things), again
+    assert len(ours.labels) == len(truth.labels)
+    pairs = torch.stack([ours.segments, truth.segments]).flatten(1).unique(dim=1)
+    assert pairs.shape[1] == len(ours.labels), "one segment each"
+    assert torch.equal(objects.masks.bool().any(0), torch.tensor(things)[pixels.classes.long()])
+
+
+def test_boxes_are_the_smallest_around_their_masks():
+    pixels, things = told(0)
+    objects = objects_of(pixels, things)
+    for mask, box, area in zip(objects.masks, objects.boxes.tolist(), objects.areas.tolist(), strict=True):
+        rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+        assert box == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        assert area == mask.sum()
+
+
+def test_crowds_of_two_classes_are_two_objects_and_no_segment():
+    classes = torch.tensor([[1, 1, 2, 2, 0, IGNORED]], dtype=torch.int16)
+    segments = torch.tensor([[CROWD_SEGMENT] * 4 + [5, VOID]], dtype=torch.int32)
+    pixels = Pixels(classes, segments)
+    objects = objects_of(pixels, (False, True, True))
+    assert sorted(objects.labels.tolist()) == [1, 2]
+    assert objects.crowd.all()
+    found = panoptic_of(pixels, (False, True, True))
+    assert found.labels.tolist() == [0]
+    assert found.segments.tolist() == [[VOID] * 4 + [0, VOID]]
+
+
+def test_an_image_that_nobody_knows_has_nothing():
+    nothing = Pixels(torch.full((3, 4), IGNORED, dtype=torch.int16), torch.full((3, 4), VOID, dtype=torch.int32))
+    assert len(objects_of(nothing, (False, True))) == 0
+    found = panoptic_of(nothing, (False, True))
+    assert len(found.labels) == 0
+    assert (found.classes == VOID).all()
+
+
+def test_segments_are_enlarged_pixel_by_pixel():
+    found = Panoptic(torch.tensor([[0, 1], [VOID, 1]]), torch.tensor([3, 4]), torch.tensor([False, True]))
+    large = resized(found, (4, 6))
+    expected = found.segments.repeat_interleave(2, 0).repeat_interleave(3, 1)
+    assert torch.equal(large.segments, expected)
+    assert resized(found, (2, 2)) is found

@@ -103,7 +103,9 @@ def test_polynomial_equals_torch_and_of_power_one_a_line():
     assert_close(rates, on_steps(lambda t: BASE * (1 - t / 120) ** 0.9))
     assert (rates - expected).abs().max() < 1e-9  # torch multiplies step by step
     assert_close(follow(Polynomial(1.0)), follow(Linear()))
-    assert_close(follow(Polynomial(0.9, final_factor=0.01), 125)[120:], torch.full((5,), 0.01 * BASE).double())
+    assert_close(
+        follow(Polynomial(0.9, final_factor=0.01), 125)[120:], torch.full((5,), 0.01 * BASE, dtype=torch.float64)
+    )
 
 
 def test_inverse_sqrt_counts_from_one():

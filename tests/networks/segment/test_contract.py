@@ -79,6 +79,19 @@ def test_a_new_head_has_other_classes(network):
     assert built.eval()(images_for(network)).shape[1] == 4
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
+def test_a_gpu_says_the_same_and_trains_in_bf16(network):
+    built, images = build(network).eval(), images_for(network)
+    with torch.no_grad():
+        torch.testing.assert_close(built.cuda()(images.cuda()).cpu(), built.cpu()(images), rtol=1e-2, atol=1e-2)
+    classes = torch.zeros(2, *images.shape[2:], dtype=torch.int64).cuda()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        loss = PixelCrossEntropy()(built.cuda().train()(images.cuda()), classes)
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in built.parameters())
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
 def test_weights_survive_a_file(network, tmp_path):
     built, images = build(network).eval(), images_for(network)
