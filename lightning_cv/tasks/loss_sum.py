@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_cv.errors import UserError
 
 
-def check_weights(weights: Mapping[str, float], names: Iterable[str], of: str = "losses") -> None:
+def check_weights(weights: Mapping[str, float], names: Iterable[str], of: str = "the recipe") -> None:
     """Refuse the weight of a loss that there is not.
 
     Raises:

@@ -23,7 +23,7 @@ def drawing(seed: int, *, unknown: bool = True) -> Pixels:
         place = slice(top, top + 6), slice(left, left + 9)
         classes[place], segments[place] = 2 + number % 2, 2 + number
     if unknown:
-        classes[:3, :4], segments[:3, :4] = IGNORED, VOID
+        classes[:10, :14], segments[:10, :14] = IGNORED, VOID
     return Pixels(classes, segments)
 
 
@@ -32,6 +32,7 @@ def disturbed(truth: Pixels, seed: int) -> Panoptic:
     generator = torch.Generator().manual_seed(seed)
     whole = panoptic_of(truth, THINGS)
     segments, labels = whole.segments.clone(), whole.labels.tolist()
+    segments[truth.classes == IGNORED] = 0  # something is found there too
     for number in range(len(labels)):
         choice = int(torch.randint(4, (), generator=generator))
         here = segments == number

@@ -126,6 +126,18 @@ def test_unet_scores_of_tiles_are_those_of_the_whole_image():
     assert_close(tile, whole[..., top : top + 40, left : left + 40])
 
 
+def test_unet_lays_the_middle_of_what_it_saw_beside():
+    """Symmetric kernels: the mirror image of an image has the mirror image of its scores, so no crop is off by one."""
+    torch.manual_seed(0)
+    network = UNet(width=2, levels=3, border="mirror").eval().double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 4:
+                parameter.copy_((parameter + parameter.flip(-1)) / 2)
+        image = torch.randn(1, 1, 92, 92, dtype=torch.float64)
+        assert_close(network._scores(image.flip(-1)), network._scores(image).flip(-1))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 9), (33, 64), (96, 100)])
 def test_unet_with_mirrored_borders_takes_any_size(size):
     network = UNet(width=2, levels=4, border="mirror").eval()
