@@ -2,80 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import yaml
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from lightning_cv.contracts import INDEX, PixelSet, Stage
-from lightning_cv.data import VisionData
-from lightning_cv.pictures import readable_names
-from lightning_cv.pictures.pixels import below, lay_over, legend
-from lightning_cv.run.prediction_names import MAX_PICTURES, prediction_names
-
-PICTURE_PX = 640
+from lightning_cv.contracts import PixelSet
+from lightning_cv.run.prediction_files import PredictionFiles
 
 
-class LabelFiles(Callback):
-    """Writes, as soon as they are found, a PNG of labels for each image, and a picture of the first ones.
+class LabelFiles(PredictionFiles):
+    """A PNG of labels for each image, and pictures.
 
     Label files have the values of the data set's own masks, and its colours as their palette, so that whatever reads
     these reads them; `labels.yaml` beside them says which value is which class.
-
-    Args:
-        home: `predictions` is made in it.
-        data: whose images are predicted.
     """
 
-    def __init__(self, home: Path, data: VisionData) -> None:
-        self.folder = home / "predictions"
-        self._data = data
-        self._names: list[str] = []
+    kind = "labels"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning's hook: name the files, and make the folders."""
-        self._names = prediction_names(self._data)
-        for name in ("labels", "overlays"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        """Lightning's hook: also say what the values mean."""
+        super().setup(trainer, pl_module, stage)
         if trainer.is_global_zero:
-            info = self._data.info
-            assert info.pixels is not None, "Segment asks for classes of pixels"
-            meaning = dict(zip(info.class_names, info.pixels.values, strict=True))
+            meaning = dict(zip(self.data.info.class_names, self.pixels.values, strict=True))
             text = yaml.safe_dump(meaning, sort_keys=False, allow_unicode=True)
             (self.folder / "labels.yaml").write_text(text, encoding="utf-8")
 
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Lightning's hook: write the images of one batch."""
-        info = self._data.info
-        assert info.pixels is not None
-        for index, classes in zip(outputs[INDEX].tolist(), outputs["prediction"], strict=True):
-            found = classes.cpu().numpy()
-            label_picture(found, info.pixels).save(self.folder / "labels" / f"{self._names[index]}.png")
-            if index < MAX_PICTURES:
-                image, _ = self._data.split(Stage.PREDICT)[index]
-                picture = lay_over(image, found, info.pixels.colors, side_px=PICTURE_PX)
-                names = legend(readable_names(info.class_names), info.pixels.colors, picture.width)
-                below(picture, names).save(self.folder / "overlays" / f"{self._names[index]}.png")
+    def write(self, index: int, prediction: Tensor) -> None:
+        """The classes (H, W) of one image."""
+        classes = prediction.cpu().numpy()
+        label_picture(classes, self.pixels).save(self.path(index))
+        self.draw(index, classes)
 
     def lines(self) -> list[str]:
-        """What was written, for a person."""
-        pictures = min(len(self._names), MAX_PICTURES)
-        return [
-            f"{len(self._names)} label files in {self.folder / 'labels'}, {pictures} pictures in "
-            f"{self.folder / 'overlays'}"
-        ]
+        """See `PredictionFiles`."""
+        return [f"{len(self.names)} label files in {self.folder / self.kind}", self.pictures_line()]
 
 
 def label_picture(classes: NDArray[Any], pixels: PixelSet) -> Image.Image:

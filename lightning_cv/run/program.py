@@ -21,6 +21,7 @@ from lightning_cv.run.inspection import inspect
 from lightning_cv.run.label_files import LabelFiles
 from lightning_cv.run.options import show_options
 from lightning_cv.run.panoptic_files import PanopticFiles
+from lightning_cv.run.prediction_files import PredictionFiles
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import result_lines
@@ -89,7 +90,7 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)
-    writer: LabelFiles | PanopticFiles | None = None
+    writer: PredictionFiles | None = None
     if task.predicts in ("pixels", "segments"):
         writer = LabelFiles(home, data) if task.predicts == "pixels" else PanopticFiles(home, data)
     if writer is not None:
