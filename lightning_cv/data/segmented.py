@@ -15,7 +15,7 @@ from lightning_cv.data.class_folders import list_folder
 from lightning_cv.data.downloads import open_torchvision
 from lightning_cv.data.masks.labels import Labels, labels_from
 from lightning_cv.data.masks.split import MaskSplit, listed_pairs, pairs_by_name, read_list
-from lightning_cv.data.partition import check_fraction
+from lightning_cv.data.partition import check_fraction, hold_out
 from lightning_cv.errors import DataError, UserError
 
 OnCorrupt = Literal["error", "skip"]
@@ -44,8 +44,6 @@ class _MaskedData(VisionData):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if self.fold is not None:
-            raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
         self.root = Path(root).expanduser()
         self.parts = {Stage.TRAIN: train, Stage.VAL: val, Stage.TEST: test or val, Stage.PREDICT: test or val}
         self.on_corrupt = on_corrupt
@@ -60,12 +58,17 @@ class _MaskedData(VisionData):
 
     def load(self, stage: Stage) -> MaskSplit:
         """The images of one part and their masks."""
+        if self.fold is not None:
+            raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
         list_folder(self.root)
         return self.read(self.parts[stage])
 
 
 class MaskFolder(_MaskedData):
     """A folder of images and a folder of masks: `root/images/<part>/...` and `root/masks/<part>/...`, names alike.
+
+    Without a folder for the training part, `root/images/...` and `root/masks/...` are all images, of which those of
+    validation and test are held out.
 
     What the values of the masks mean is stated, never guessed: `labels`, or a file `root/labels.yaml` with the same.
 
@@ -79,6 +82,8 @@ class MaskFolder(_MaskedData):
         channels: 3 reads every image as RGB, 1 as grey.
         train: the part that trains.
         val: the part that validates.
+        val_fraction: part of the training images that validates where they are not divided, in [0, 1).
+        test_fraction: part of all images that is held out for test where they are not divided.
         shared: `test`, `on_corrupt`, see `_MaskedData`, and what every data set takes.
     """
 
@@ -93,9 +98,15 @@ class MaskFolder(_MaskedData):
         channels: Literal[1, 3] = 3,
         train: str = "train",
         val: str = "val",
+        val_fraction: float = 0.1,
+        test_fraction: float = 0.2,
         **shared: Any,
     ) -> None:
         super().__init__(root=root, train=train, val=val, **shared)
+        check_fraction("val_fraction", val_fraction)
+        check_fraction("test_fraction", test_fraction)
+        self.val_fraction = val_fraction
+        self.test_fraction = test_fraction
         self.images = images
         self.masks = masks
         self.labels = labels
@@ -107,6 +118,19 @@ class MaskFolder(_MaskedData):
         labels = labels_from(self.root / "labels.yaml" if self.labels is None else self.labels, self.ignored)
         folders = [self.root / folder.replace("{part}", part) for folder in (self.images, self.masks)]
         return MaskSplit(pairs_by_name(*folders), labels, self.channels)
+
+    def load(self, stage: Stage) -> MaskSplit:
+        """The images of one part and their masks."""
+        train = self.images.replace("{part}", self.parts[Stage.TRAIN])
+        if train != self.images and (self.root / train).is_dir():
+            return super().load(stage)
+        list_folder(self.root)
+        whole = self.read("")
+        rest, test = hold_out(torch.zeros(len(whole), dtype=torch.int64), self.test_fraction, seed=self.split_seed)
+        if stage in (Stage.TEST, Stage.PREDICT):
+            return whole.subset(test)
+        kept, held_out = self.hold_out_validation(torch.zeros(len(rest), dtype=torch.int64), self.val_fraction)
+        return whole.subset(rest[kept if stage is Stage.TRAIN else held_out])
 
 
 class VocSegmentation(_MaskedData):

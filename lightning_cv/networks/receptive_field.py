@@ -39,7 +39,9 @@ def receptive_field(network: nn.Module, image: tuple[int, int, int]) -> tuple[in
 
 
 def _support(features: Tensor, pixels: Tensor) -> Tensor:
-    """Which pixels (H, W) the middle place of features (1, C, h, w) depends on."""
+    """Which pixels (H, W) the middle place of features (1, C, h, w) depends on; of regions it is that of the first."""
+    if not len(features):  # maps of regions, and there is none on this image
+        return torch.zeros(pixels.shape[2:], dtype=torch.bool)
     middle = features[0, :, features.shape[2] // 2, features.shape[3] // 2]
     # Channels are weighted at random, so that none takes back what another adds.
     weights = torch.rand(middle.shape, generator=torch.Generator().manual_seed(1)) + 0.5

@@ -11,6 +11,7 @@ from lightning_cv.contracts import CROWD_SEGMENT, IGNORED, VOID, Stage
 from lightning_cv.data import Ade20k, Cityscapes, CocoPanoptic, MaskFolder, Pets, Scenes, VocSegmentation
 from lightning_cv.data.masks.labels import Labels, labels_from
 from lightning_cv.data.masks.split import MaskSplit
+from lightning_cv.data.partition import Fold
 from lightning_cv.data.splits import UnreadableImageError
 from lightning_cv.errors import DataError, UserError
 from lightning_cv.ops.panoptic import objects_of
@@ -48,6 +49,28 @@ def test_a_folder_is_read_as_its_labels_say(tmp_path):
     for value, label in ((0, 0), (7, 1), (9, 2), (255, IGNORED)):
         assert ((classes == label).numpy() == (mask == value)).all()
     assert any("wide" in split.name(index) for index in range(len(split)))
+
+
+def test_a_folder_that_is_not_divided_is_divided_here(tmp_path):
+    """Every image is in one part; another seed takes others; folds take turns."""
+    for number in range(20):
+        make_image(tmp_path / "images" / f"{number}.jpg", number, MASK_SIZE)
+        make_mask(tmp_path / "masks" / f"{number}.png", mask_of(number, MASK_SIZE, (0, 1)))
+    options = {"labels": {"a": 0, "b": 1}, "val_fraction": 0.25, "test_fraction": 0.2}
+
+    def names(stage: Stage, **more) -> set[str]:
+        split = MaskFolder(str(tmp_path), **options, **more).load(stage)
+        return {split.name(index) for index in range(len(split))}
+
+    parts = [names(stage) for stage in (Stage.TRAIN, Stage.VAL, Stage.TEST)]
+    assert [len(part) for part in parts] == [12, 4, 4]
+    assert len(set.union(*parts)) == 20
+    assert names(Stage.VAL, split_seed=1) != parts[1]
+    folds = [names(Stage.VAL, fold=Fold(number, 4)) for number in range(4)]
+    assert set.union(*folds) == parts[0] | parts[1]
+    make_mask_folder(tmp_path / "divided")
+    with pytest.raises(UserError, match="fold"):
+        MaskFolder(str(tmp_path / "divided"), fold=Fold(0, 4)).load(Stage.TRAIN)
 
 
 def test_masks_in_colours_are_read_by_their_colours(tmp_path):

@@ -120,3 +120,11 @@ def test_strides_multiply_it_and_a_mean_sees_everything():
     zero = nn.Conv2d(1, 1, 3)
     nn.init.zeros_(zero.weight)
     assert receptive_field(zero, (1, 9, 9)) is None
+
+
+def test_maps_of_regions_see_nothing_where_there_is_none():
+    class Regions(nn.Module):
+        def forward(self, images):
+            return images[:0]
+
+    assert receptive_field(Regions(), (1, 9, 9)) is None

@@ -91,9 +91,9 @@ def test_it_remarks_on_wide_layers_without_dropout_and_on_missing_augmentation()
     assert not list(remarks(Mlp(10, hidden=[16]), Digits(train_transform=nn.Identity())))
 
 
-def test_a_detector_is_told_of_too(capsys):
-    """rows 67, 68: its parameters are those of the network; maps that are made of no image are passed over."""
-    for recipe in ("scenes_fasterrcnn", "scenes_detr"):
+def test_networks_of_every_task_are_told_of(capsys):
+    """rows 67, 68: parameters are those of the network; maps of no image, and of no region, are passed over."""
+    for recipe in ("scenes_fasterrcnn", "scenes_detr", "scenes_unet", "scenes_panoptic"):
         lines = inspected(capsys, recipe, "--data.init_args.num_train=4")
         told = {line.split()[0]: line.split()[1] for line in lines[lines.index("") + 1 :]}
         assert number(told["parameters"].rstrip(";")) > 400_000
