@@ -1,5 +1,7 @@
 """Segmentation networks are those of the papers: sizes, receptive fields, forms that must agree."""
 
+import math
+
 import pytest
 import segmentation_models_pytorch as library
 import torch
@@ -8,7 +10,8 @@ from torch.nn import functional as F
 from torchvision.models import segmentation as of_torchvision
 
 from lightning_cv.errors import UserError
-from lightning_cv.networks import num_classes
+from lightning_cv.losses import PixelCrossEntropy
+from lightning_cv.networks import num_classes, start_head
 from lightning_cv.networks.blocks.bilinear_convolution import BilinearConvolution
 from lightning_cv.networks.head import find_heads
 from lightning_cv.networks.segment import (
@@ -88,6 +91,19 @@ def test_segformer_scores_any_size():
     assert num_classes(network) == 150
     (scores,) = pixel_scores(network.eval(), torch.randn(1, 3, 70, 50), divisible_by=32)
     assert scores.shape == (1, 150, 70, 50)
+
+
+def test_the_head_of_a_library_network_can_be_started():
+    """rows 124, 216: of FPN with ResNet-50 and 21 classes, far from ln C as it comes, and ln C once started."""
+    torch.manual_seed(0)
+    network = library.FPN("resnet50", encoder_weights=None, classes=21).eval()
+    images, classes = torch.randn(2, 3, 64, 64), torch.randint(21, (2, 64, 64))
+    with torch.no_grad():
+        before = PixelCrossEntropy()(network(images), classes).item() / math.log(21)
+        start_head(network)
+        after = PixelCrossEntropy()(network(images), classes).item() / math.log(21)
+    assert before > 1.1
+    assert after == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("said", [torch.zeros(2, 5), {"aux": torch.zeros(2, 5, 8, 8)}, None])
