@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,9 +27,8 @@ from lightning_cv.contracts import (
 from lightning_cv.losses import PixelCrossEntropy
 from lightning_cv.metrics.segmentation import SegmentationScores
 from lightning_cv.networks import Initialize, num_classes
-from lightning_cv.networks.segment.scores import pixel_scores, resized_scores
+from lightning_cv.networks.segment.scores import pixel_scores, resized_scores, scores_of_each
 from lightning_cv.networks.segment.test_time import SlidingWindows, TestTimeAugmentation
-from lightning_cv.ops.groups_of_size import rows_by_size
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.fit_to_data import check_segmenter_fits_data, outside_of_backbone
@@ -144,13 +144,10 @@ class Segment(VisionTask):
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Lightning's hook: the classes (H, W) int16 of each image, at the size at which it was read."""
         _, network = self._scored_networks()[0]
-        found: list[Tensor] = [batch[INDEX]] * len(batch[INDEX])
-        for rows, (height, width) in rows_by_size(batch[SIZE]):
-            scores = self._class_scores(network, batch[IMAGE][rows, :, :height, :width])
-            for row, own in zip(rows, scores, strict=True):
-                source = batch[SOURCE_SIZE][row].tolist()
-                found[row] = resized_scores(own[None], (source[0], source[1]))[0].argmax(0).to(torch.int16)
-        return {INDEX: batch[INDEX], "prediction": found}
+        each = scores_of_each(partial(self._class_scores, network), batch[IMAGE], batch[SIZE])
+        sizes = batch[SOURCE_SIZE].tolist()
+        fitted = [resized_scores(own[None], (height, width)) for own, (height, width) in zip(each, sizes, strict=True)]
+        return {INDEX: batch[INDEX], "prediction": [scores[0].argmax(0).to(torch.int16) for scores in fitted]}
 
     def _train(self, network: nn.Module, batch: Batch) -> StepOutput:
         classes = batch[CLASSES].long()
@@ -164,19 +161,13 @@ class Segment(VisionTask):
         return StepOutput(loss, terms=terms, predictions=main, targets=classes)
 
     def _score_images(self, network: nn.Module, batch: Batch) -> StepOutput:
-        there = batch[CLASSES].long()
-        number = len(there)
-        found, truths = [there] * number, [there] * number
-        terms: list[dict[str, Tensor]] = [{}] * number
-        for rows, (height, width) in rows_by_size(batch[SIZE]):
-            scores = self._class_scores(network, batch[IMAGE][rows, :, :height, :width])
-            for place, row in enumerate(rows):
-                truths[row] = there[row, :height, :width]
-                found[row] = scores[place].argmax(0)
-                terms[row] = self._terms(scores[place : place + 1], truths[row][None])
-        means = {name: torch.stack([each[name] for each in terms]).mean() for name in self.losses}
+        each = scores_of_each(partial(self._class_scores, network), batch[IMAGE], batch[SIZE])
+        sizes = batch[SIZE].tolist()
+        there = [own[:height, :width] for own, (height, width) in zip(batch[CLASSES].long(), sizes, strict=True)]
+        terms = [self._terms(own[None], truth[None]) for own, truth in zip(each, there, strict=True)]
+        means = {name: torch.stack([own[name] for own in terms]).mean() for name in self.losses}
         loss = weighted_sum(means, self.loss_weights)
-        return StepOutput(loss, terms=means, predictions=found, targets=truths)
+        return StepOutput(loss, terms=means, predictions=[own.argmax(0) for own in each], targets=there)
 
     def _class_scores(self, network: nn.Module, images: Tensor) -> Tensor:
         """Scores (B, num_classes, H, W) float32 as they are scored: of windows, and of several views."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
+from lightning_cv.ops.groups_of_size import rows_by_size
 
 Score = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B, K, H, W)
 
@@ -43,6 +44,20 @@ def _fitted(scores: Tensor, images: Tensor) -> Tensor:
     if scores.shape[-2:] == size:
         return scores
     return F.interpolate(scores, size, mode="bilinear", align_corners=False)
+
+
+def scores_of_each(score: Score, images: Tensor, sizes: Tensor) -> list[Tensor]:
+    """Scores (K, h, w) of each image, without its padding: images of one size are scored together.
+
+    Args:
+        score: images to scores.
+        images: (B, C, H, W).
+        sizes: (B, 2) int64, see `contracts.SIZE`.
+    """
+    scores: dict[int, Tensor] = {}
+    for rows, (height, width) in rows_by_size(sizes):
+        scores |= dict(zip(rows, score(images[rows, :, :height, :width]), strict=True))
+    return [scores[row] for row in range(len(images))]
 
 
 def resized_scores(scores: Tensor, size: tuple[int, int]) -> Tensor:
