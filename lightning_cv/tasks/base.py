@@ -13,7 +13,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
-from lightning_cv.contracts import IMAGE, INDEX, Batch, Gallery, PublishesInfo, Scored, Showing, Stage, StepOutput
+from lightning_cv.contracts import (
+    IMAGE,
+    INDEX,
+    Batch,
+    DataInfo,
+    Gallery,
+    PublishesInfo,
+    Scored,
+    Showing,
+    Stage,
+    StepOutput,
+)
 from lightning_cv.errors import UserError
 from lightning_cv.networks import Initialize, find_head, start_head
 from lightning_cv.ops.processes import gather, rank_and_devices
@@ -119,15 +130,18 @@ class VisionTask(pl.LightningModule, ABC):
         """
         return find_head(self.network)
 
-    def check_network(self) -> None:
-        """Refuse a network that does not fit the data of the Trainer.
+    def check_network(self, info: DataInfo) -> None:
+        """Refuse a network that does not fit the data.
 
         Raises:
             UserError: names the key and the value to set.
         """
+        check_network_fits_data(self.network, info)
+
+    def data_info(self) -> DataInfo | None:
+        """What the data of the Trainer publish; None where they publish nothing."""
         data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PublishesInfo):
-            check_network_fits_data(self.network, data.info)
+        return data.info if isinstance(data, PublishesInfo) else None
 
     def forward(self, images: Tensor) -> Any:
         """What the trained network gives for images (B, C, H, W); see `predict` for what the task makes of it."""
@@ -223,7 +237,9 @@ class VisionTask(pl.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Lightning's hook: refuse a network that does not fit the data, before anything is trained."""
-        self.check_network()
+        info = self.data_info()
+        if info is not None:
+            self.check_network(info)
         data = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and not self.trainer.ckpt_path:  # else the checkpoint brings what was found
             fit_to_images(self.network, data)

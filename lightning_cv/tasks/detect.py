@@ -16,10 +16,10 @@ from lightning_cv.contracts import (
     SIZE,
     SOURCE_SIZE,
     Batch,
+    DataInfo,
     Detections,
     Detector,
     Gallery,
-    PublishesInfo,
     Showing,
     StepOutput,
 )
@@ -89,11 +89,9 @@ class Detect(VisionTask):
         """All parameters outside of the network's `FeatureMaps`."""
         return outside_of_feature_maps(self.network)
 
-    def check_network(self) -> None:
+    def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PublishesInfo):
-            check_detector_fits_data(self.network, data.info)
+        check_detector_fits_data(self.network, info)
 
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also what is found and what is there, by image."""
@@ -111,12 +109,11 @@ class Detect(VisionTask):
 
     def make_metrics(self) -> MetricCollection:
         """COCO's scores."""
-        data = getattr(self.trainer, "datamodule", None)
-        detector = _detector(self.network)
-        if not isinstance(data, PublishesInfo):
+        info, detector = self.data_info(), _detector(self.network)
+        if info is None:
             names = [str(label) for label in range(detector.num_classes)]
             return MetricCollection({"coco": DetectionScores(names, detector.finds)})
-        scores = DetectionScores(data.info.class_names, detector.finds, data.info.keypoints)
+        scores = DetectionScores(info.class_names, detector.finds, info.keypoints)
         return MetricCollection({"coco": scores})
 
     def galleries(self, showing: Showing) -> list[Gallery]:

@@ -1,6 +1,6 @@
 """Does the network of the recipe fit the data of the recipe? Asked before the first step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from torch import nn
@@ -122,8 +122,7 @@ def outside_of_feature_maps(network: nn.Module) -> nn.Module:
         raise UserError(
             f"model.init_args.backbone_lr_factor: {type(network).__name__} has no FeatureMaps; allowed: 1.0"
         )
-    inside = {id(parameter) for backbone in backbones for parameter in backbone.parameters()}
-    return nn.ParameterList([p for p in network.parameters() if id(p) not in inside])
+    return _outside_of(backbones, network)
 
 
 def outside_of_backbone(network: nn.Module) -> nn.Module:
@@ -137,8 +136,12 @@ def outside_of_backbone(network: nn.Module) -> nn.Module:
         raise UserError(
             f"model.init_args.backbone_lr_factor: {type(network).__name__} has no encoder or backbone; allowed: 1.0"
         )
-    inside = {id(parameter) for parameter in backbone.parameters()}
-    return nn.ParameterList([p for p in network.parameters() if id(p) not in inside])
+    return _outside_of([backbone], network)
+
+
+def _outside_of(parts: Sequence[nn.Module], network: nn.Module) -> nn.Module:
+    inside = {id(parameter) for part in parts for parameter in part.parameters()}
+    return nn.ParameterList([parameter for parameter in network.parameters() if id(parameter) not in inside])
 
 
 def fit_to_images(network: nn.Module, data: object) -> None:

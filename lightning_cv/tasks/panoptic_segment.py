@@ -16,11 +16,11 @@ from lightning_cv.contracts import (
     SIZE,
     SOURCE_SIZE,
     Batch,
+    DataInfo,
     Gallery,
     Panoptic,
     PanopticNetwork,
     Pixels,
-    PublishesInfo,
     Showing,
     StepOutput,
 )
@@ -82,11 +82,9 @@ class PanopticSegment(VisionTask):
         """All parameters outside of the network's `FeatureMaps`."""
         return outside_of_feature_maps(self.network)
 
-    def check_network(self) -> None:
+    def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PublishesInfo):
-            check_panoptic_fits_data(self.network, data.info)
+        check_panoptic_fits_data(self.network, info)
 
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also what is found and what is there, by image."""
@@ -104,10 +102,8 @@ class PanopticSegment(VisionTask):
 
     def make_metrics(self) -> MetricCollection:
         """Panoptic quality."""
-        data = getattr(self.trainer, "datamodule", None)
-        network = _panoptic(self.network)
-        names = tuple(str(label) for label in range(network.num_classes))
-        names = data.info.class_names if isinstance(data, PublishesInfo) else names
+        info, network = self.data_info(), _panoptic(self.network)
+        names = tuple(map(str, range(network.num_classes))) if info is None else info.class_names
         return MetricCollection({"panoptic": PanopticScores(names, network.things)})
 
     def galleries(self, showing: Showing) -> list[Gallery]:

@@ -19,8 +19,8 @@ from lightning_cv.contracts import (
     SIZE,
     SOURCE_SIZE,
     Batch,
+    DataInfo,
     Gallery,
-    PublishesInfo,
     Showing,
     StepOutput,
 )
@@ -110,11 +110,9 @@ class Segment(VisionTask):
         """All parameters outside of the network's `encoder` or `backbone`."""
         return outside_of_backbone(self.network)
 
-    def check_network(self) -> None:
+    def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, PublishesInfo):
-            check_segmenter_fits_data(self.network, data.info)
+        check_segmenter_fits_data(self.network, info)
 
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also the classes that are found and that are there, by image."""
@@ -122,9 +120,8 @@ class Segment(VisionTask):
 
     def make_metrics(self) -> MetricCollection:
         """Mean intersection over union, accuracies, boundary F1."""
-        data = getattr(self.trainer, "datamodule", None)
-        names = [str(label) for label in range(num_classes(self.network) or 0)]
-        names = list(data.info.class_names) if isinstance(data, PublishesInfo) else names
+        info = self.data_info()
+        names = tuple(map(str, range(num_classes(self.network) or 0))) if info is None else info.class_names
         return MetricCollection({"pixels": SegmentationScores(names, boundary=self.boundary)})
 
     def train_terms(self, output: StepOutput) -> Mapping[str, Tensor]:

@@ -8,11 +8,10 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 
 from lightning_cv.contracts import Detections, DetectorOutput, Objects
-from lightning_cv.networks.detect.sizes import Size, by_padded_size, padded_size
+from lightning_cv.ops.image_sizes import Size, pad, padded_size, rows_by_size
 
 Features = dict[str, Tensor]  # by name, first dimension B
 
@@ -59,7 +58,7 @@ class BatchDetector(nn.Module, ABC):
             return DetectorOutput(self.losses(taken, self.encode(taken), objects))
         detections: list[Detections | None] = [None] * len(whole)
         losses: list[dict[str, Tensor]] = [{}] * len(whole)
-        for rows in by_padded_size(whole, self._divisible_by):
+        for rows, _ in rows_by_size(whole, self._divisible_by):
             taken = self._images(images, whole, rows)
             features = self.encode(taken)
             for row, found in zip(rows, self.detect(taken, features), strict=True):
@@ -89,8 +88,7 @@ class BatchDetector(nn.Module, ABC):
         if len(rows) == len(images) and all(size == (height, width) == images.shape[-2:] for size in taken):
             return ImageList(images, taken)
         cut = [images[row, :, :h, :w] for row, (h, w) in zip(rows, taken, strict=True)]
-        padded = [F.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2])) for image in cut]
-        return ImageList(torch.stack(padded), taken)
+        return ImageList(torch.stack([pad(image, (height, width)) for image in cut]), taken)
 
 
 @contextmanager

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lightning_cv.contracts import IGNORED, VOID, Panoptic, PanopticOutput, Pixels
 from lightning_cv.errors import UserError
-from lightning_cv.ops.groups_of_size import Size, rows_by_size
+from lightning_cv.ops.image_sizes import Size, pad, padded_size, rows_by_size
 
 Features = dict[str, Tensor]  # by name, first dimension B
 Ranges = Sequence[tuple[int, int]]
@@ -68,7 +67,7 @@ class BatchPanoptic(nn.Module, ABC):
             return PanopticOutput(self.losses(padded, whole, self.encode(padded, whole), fitted))
         found: dict[int, Panoptic] = {}
         losses: list[dict[str, Tensor]] = [{}] * len(images)
-        for rows, (height, width) in rows_by_size(sizes):
+        for rows, (height, width) in rows_by_size(sizes.tolist()):
             padded = self._padded(images[rows, :, :height, :width])
             taken = [(height, width)] * len(rows)
             features = self.encode(padded, taken)
@@ -89,12 +88,10 @@ class BatchPanoptic(nn.Module, ABC):
         return self.losses(images, sizes, features, truth)
 
     def _padded(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        return F.pad(images, (0, -width % self._divisible_by, 0, -height % self._divisible_by))
+        return pad(images, padded_size([(images.shape[-2], images.shape[-1])], self._divisible_by))
 
 
 def _padded_truth(truth: Pixels, images: Tensor) -> Pixels:
-    height, width = truth.classes.shape
-    margins = (0, images.shape[-1] - width, 0, images.shape[-2] - height)
     assert truth.segments is not None, "panoptic training needs segments"
-    return Pixels(F.pad(truth.classes, margins, value=IGNORED), F.pad(truth.segments, margins, value=VOID))
+    size = (images.shape[-2], images.shape[-1])
+    return Pixels(pad(truth.classes, size, IGNORED), pad(truth.segments, size, VOID))

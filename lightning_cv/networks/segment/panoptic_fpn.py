@@ -17,7 +17,7 @@ from lightning_cv.networks.blocks.pyramid import Pyramid
 from lightning_cv.networks.detect.base import as_in_training, own_draws
 from lightning_cv.networks.detect.two_stage import MaskRcnn
 from lightning_cv.networks.segment.panoptic_base import BatchPanoptic, Features, Ranges
-from lightning_cv.ops.groups_of_size import Size
+from lightning_cv.ops.image_sizes import Size
 from lightning_cv.ops.panoptic import merge, objects_of
 
 _OF_GROUP = 4  # channels that are normalized together: 32 groups of the paper's 128

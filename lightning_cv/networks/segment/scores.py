@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
-from lightning_cv.ops.groups_of_size import rows_by_size
+from lightning_cv.ops.image_sizes import pad, padded_size, rows_by_size
 
 Score = Callable[[Tensor], Tensor]  # images (B, C, H, W) to scores (B, K, H, W)
 
@@ -26,7 +26,7 @@ def pixel_scores(network: nn.Module, images: Tensor, *, divisible_by: int = 1) -
         UserError: it returns something else.
     """
     height, width = images.shape[-2:]
-    padded = F.pad(images, (0, -width % divisible_by, 0, -height % divisible_by))
+    padded = pad(images, padded_size([(height, width)], divisible_by))
     said: Any = network(padded)
     if isinstance(said, dict):
         said = [said.get("out"), *(scores for name, scores in said.items() if name != "out")]
@@ -55,7 +55,7 @@ def scores_of_each(score: Score, images: Tensor, sizes: Tensor) -> list[Tensor]:
         sizes: (B, 2) int64, see `contracts.SIZE`.
     """
     scores: dict[int, Tensor] = {}
-    for rows, (height, width) in rows_by_size(sizes):
+    for rows, (height, width) in rows_by_size(sizes.tolist()):
         scores |= dict(zip(rows, score(images[rows, :, :height, :width]), strict=True))
     return [scores[row] for row in range(len(images))]
 
