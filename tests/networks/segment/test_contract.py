@@ -79,7 +79,7 @@ def test_a_new_head_has_other_classes(network):
     assert built.eval()(images_for(network)).shape[1] == 4
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
 def test_a_gpu_says_the_same_and_trains_in_bf16(network):
     built, images = build(network).eval(), images_for(network)
