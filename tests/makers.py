@@ -44,7 +44,7 @@ def make_for(data_class_name: str, root: Path) -> dict[str, Any]:
             make_yolo(root)
             return {"root": str(root)}
         case "MaskFolder":
-            make_mask_folder(root)
+            make_mask_folder(root, parts=("",))
             return {"root": str(root)}
         case "VocSegmentation":
             make_voc_segmentation(root)
@@ -282,11 +282,14 @@ MASK_SIZE = (44, 60)
 MASK_LABELS = "{background: 0, cat: 7, dog: 9}"
 
 
-def make_mask_folder(root: Path, *, num_images: int = 8) -> Path:
-    """`images/<part>`, `masks/<part>` and `labels.yaml`; sizes differ, and some pixels are ignored."""
+def make_mask_folder(root: Path, *, num_images: int = 8, parts: tuple[str, ...] = ("train", "val")) -> Path:
+    """`images/<part>`, `masks/<part>` and `labels.yaml`; sizes differ, and some pixels are ignored.
+
+    With the one part "" the folder is not divided.
+    """
     root.mkdir(parents=True, exist_ok=True)
     (root / "labels.yaml").write_text(MASK_LABELS + "\n")
-    for part_seed, part in enumerate(("train", "val")):
+    for part_seed, part in enumerate(parts):
         for number in range(num_images):
             size = (MASK_SIZE[0] + 4 * (number % 2), MASK_SIZE[1])
             name = f"{'wide/' if number % 3 == 0 else ''}{number}"
