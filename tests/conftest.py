@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -39,8 +40,20 @@ def rows_cited(items: list[pytest.Item]) -> set[int]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Remember which tests will run."""
+    """Remember what the tests that will run cite."""
     session.config.stash[CITED] = rows_cited(session.items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker tells the process that prints the summary."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["rows"] = sorted(session.config.stash.get(CITED, set()))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear it; every worker has collected all tests."""
+    node.config.stash[CITED] = set(getattr(node, "workeroutput", {}).get("rows", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
