@@ -3,7 +3,8 @@
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
+from lightning_cv.tasks.generate import Generate
 from lightning_cv.tasks.panoptic_segment import PanopticSegment
 from lightning_cv.tasks.segment import Segment
 
-__all__ = ["Classify", "Detect", "PanopticSegment", "Segment", "VisionTask"]
+__all__ = ["Classify", "Detect", "Generate", "PanopticSegment", "Segment", "VisionTask"]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from lightning_cv.contracts import DataInfo, FitsImages, ShowsImages
+from lightning_cv.contracts import DataInfo, FitsImages, GenerativeNetwork, ShowsImages
 from lightning_cv.errors import UserError
 from lightning_cv.networks import num_classes
 from lightning_cv.networks.blocks.feature_maps import FeatureMaps
@@ -108,6 +108,32 @@ def check_panoptic_fits_data(network: nn.Module, info: DataInfo) -> None:
         raise UserError(
             f"model.init_args.network: {name} has other things than the data: set its things to "
             f"{_ranges(info.pixels.things)}"
+        )
+
+
+def check_generator_fits_data(network: GenerativeNetwork, info: DataInfo) -> None:
+    """Compare the images that a generative network makes with those of the data.
+
+    Raises:
+        UserError: the size, or of a conditional network the number of classes, differs; or images have no one class.
+    """
+    name, size = type(network).__name__, (info.channels, *info.size_px)
+    if tuple(network.image) != size:
+        raise UserError(
+            f"model.init_args.network: {name} makes images {list(network.image)}, but those of the data are "
+            f"{list(size)}: set its image to {list(size)}"
+        )
+    if network.num_classes is None:
+        return
+    if info.objects or info.pixels is not None or info.multilabel:
+        raise UserError(
+            f"model.init_args.network: {name} is conditional, and the images of the data have no one class: set its "
+            "num_classes to null"
+        )
+    if network.num_classes != info.num_classes:
+        raise UserError(
+            f"model.init_args.network: {name} has {network.num_classes} classes, but the data have {info.num_classes}"
+            f" ({_shorten(info.class_names)}): set its num_classes to {info.num_classes}, or to null"
         )
 
 

@@ -1,0 +1,24 @@
+"""Networks that learn a distribution of images, or a code of them."""
+
+from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedNormal,
+    Likelihood,
+    Normal,
+)
+from lightning_cv.networks.generate.made import Made
+
+__all__ = [
+    "Autoregressive",
+    "Bernoulli",
+    "Categorical",
+    "DiscretizedLogistic",
+    "DiscretizedNormal",
+    "Generative",
+    "Likelihood",
+    "Made",
+    "Normal",
+]

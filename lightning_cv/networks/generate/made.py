@@ -1,0 +1,76 @@
+"""The masked autoencoder for distribution estimation: one pass of an MLP gives all conditionals."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_cv.errors import UserError
+from lightning_cv.networks.generate.base import Autoregressive, ClassEmbedding
+from lightning_cv.ops.levels import from_levels
+
+
+class Made(Autoregressive):
+    """MADE (Germain et al. 2015): weights of an MLP are masked so that output i sees inputs before i (row 233).
+
+    Hidden unit k of each layer has a degree m(k), spread evenly over 1 ... D - 1, and sees what has a degree not above
+    its own; output i sees hidden units with a degree below i (equations 8 and 9). Values enter as numbers in [-1, 1].
+
+    Args:
+        image: (C, H, W).
+        levels: values that a pixel can take.
+        num_classes: see `Generative`.
+        widths: units of each hidden layer.
+    """
+
+    example_input = (1, 8, 8)
+
+    def __init__(
+        self,
+        image: tuple[int, int, int] = (1, 8, 8),
+        *,
+        levels: int = 17,
+        num_classes: int | None = None,
+        widths: tuple[int, ...] = (512, 512),
+    ) -> None:
+        super().__init__(image, levels=levels, num_classes=num_classes)
+        if not widths or min(widths) < 1:
+            raise UserError(f"network: widths is {list(widths)}; allowed: one or more, each 1 or more")
+        places = torch.arange(self.num_values)
+        below = places + 1  # degree of each input
+        layers = []
+        for width in widths:
+            degrees = 1 + torch.arange(width) * max(self.num_values - 1, 1) // width
+            layers.append(_MaskedLinear(degrees[:, None] >= below[None]))
+            below = degrees
+        self.layers = nn.ModuleList(layers)
+        self.classes = nn.ModuleList(ClassEmbedding(num_classes, width) for width in widths)
+        self.head = _MaskedLinear((places[:, None] >= below[None]).repeat_interleave(levels, 0))
+        nn.init.zeros_(self.head.weight)
+
+    def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """(B, L, C, H, W); see `Autoregressive`."""
+        batch, (channels, height, width) = len(values), self.image
+        # Channels of a pixel follow each other.
+        hidden = 2 * from_levels(values, self.levels).permute(0, 2, 3, 1).flatten(1) - 1
+        for layer, classes in zip(self.layers, self.classes, strict=True):
+            hidden = (layer(hidden) + classes(labels)).relu()
+        scores: Tensor = self.head(hidden)
+        return scores.view(batch, height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
+
+
+class _MaskedLinear(nn.Linear):
+    """A linear layer with connections left out.
+
+    Args:
+        mask: (out, in) bool: what each output sees.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, out)."""
+        return F.linear(inputs, self.weight * self.mask, self.bias)

@@ -1,0 +1,137 @@
+"""What does a person look at to judge a generative network?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_cv.contracts import INDEX, Density, GenerativeNetwork, HasLatents, Reconstructs
+from lightning_cv.ops.draws import OwnDraws
+from lightning_cv.pictures.sheet import interleaved, sheet_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from lightning_cv.contracts import Batch, Gallery, Showing
+
+SEED = 0  # of the noise that samples come from: the same in every picture of a training
+_STEPS = torch.linspace(-3, 3, 7)  # of a traversal, in standard deviations
+_MOST_LATENTS = 12
+
+
+def generation_galleries(network: GenerativeNetwork, showing: Showing) -> list[Gallery]:
+    """The galleries of what a network can do."""
+    galleries: list[Gallery] = []
+    if network.density != Density.NONE:
+        galleries.append(Samples(network, showing))
+    if isinstance(network, Reconstructs):
+        galleries.append(Reconstructions(showing))
+    if isinstance(network, HasLatents):
+        galleries.append(Traversals(network, showing))
+    return galleries
+
+
+class Samples:
+    """New images, from noise that stays the same over a training; of a conditional network the classes in turn."""
+
+    def __init__(self, network: GenerativeNetwork, showing: Showing) -> None:
+        self._network = network
+        self._showing = showing
+
+    def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        """Nothing: they come from the weights."""
+
+    @torch.no_grad()
+    def take(self) -> Tensor:
+        """(N, C, H, W) in [0, 1], on the CPU."""
+        device = device_of(self._network)
+        index = torch.arange(self._showing.num_images, device=device)
+        labels = None if self._network.num_classes is None else index % self._network.num_classes
+        return self._network.sample(OwnDraws.of_indices(index, seed=SEED), labels).float().cpu()
+
+    def draw(self, taken: Sequence[Tensor]) -> dict[str, Image]:
+        """The picture `samples`."""
+        classes = "" if self._network.num_classes is None else ", of the classes in turn"
+        return {"samples": sheet_picture(taken[0], f"{self._showing.title}: samples{classes}")}
+
+
+class Reconstructions:
+    """The first images, each beside what comes back of its code."""
+
+    def __init__(self, showing: Showing) -> None:
+        self._showing = showing
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        """Keep the images with the lowest indices."""
+        images, back = outputs["targets"], outputs["predictions"].reconstruction
+        for place, index in enumerate(batch[INDEX].tolist()):
+            if index < self._showing.num_images:
+                self._kept[index] = images[place], back[place]
+
+    def take(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """Pairs (C, H, W) by index, on the CPU."""
+        return {index: (image.float().cpu(), back.float().cpu()) for index, (image, back) in self._kept.items()}
+
+    def draw(self, taken: Sequence[dict[int, tuple[Tensor, Tensor]]]) -> dict[str, Image]:
+        """The picture `reconstructions`."""
+        pairs = {index: pair for part in taken for index, pair in part.items()}
+        if not pairs:
+            return {}
+        images, back = (torch.stack([pairs[index][side] for index in sorted(pairs)]) for side in (0, 1))
+        title = f"{self._showing.title}: images, and to the right of each its reconstruction"
+        columns = 2 * max(1, round((len(pairs) / 2) ** 0.5))
+        return {"reconstructions": sheet_picture(interleaved([images, back]), title, columns=columns)}
+
+
+class Traversals:
+    """One image of which one latent number after another is changed: a row each (row 243)."""
+
+    def __init__(self, network: HasLatents, showing: Showing) -> None:
+        self._network = network
+        self._showing = showing
+        self._first: tuple[int, Tensor, int | None] | None = None
+
+    def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        """Keep the latent vector of the image with the lowest index."""
+        place = int(batch[INDEX].argmin())
+        index = int(batch[INDEX][place])
+        if self._first is None or index < self._first[0]:
+            label = int(batch["label"][place]) if getattr(self._network, "num_classes", None) is not None else None
+            self._first = index, outputs["predictions"].latents[place], label
+
+    @torch.no_grad()
+    def take(self) -> tuple[int, Tensor] | None:
+        """Index of the image, and images (rows x steps, C, H, W) on the CPU; None: no image was seen."""
+        if self._first is None:
+            return None
+        index, latents, label = self._first
+        return index, traversal(self._network, latents, label).cpu()
+
+    def draw(self, taken: Sequence[tuple[int, Tensor] | None]) -> dict[str, Image]:
+        """The picture `traversals`."""
+        known = [part for part in taken if part is not None]
+        if not known:
+            return {}
+        _, images = min(known, key=lambda part: part[0])
+        title = f"{self._showing.title}: a latent number a row, changed by -3 to 3"
+        return {"traversals": sheet_picture(images, title, columns=len(_STEPS))}
+
+
+def traversal(network: HasLatents, latents: Tensor, label: int | None = None) -> Tensor:
+    """Images (rows x 7, C, H, W): each of the first latent numbers of one vector (Z,) changed by -3 ... 3."""
+    rows = min(network.num_latents, _MOST_LATENTS)
+    changed = latents.float().repeat(rows, len(_STEPS), 1)
+    for row in range(rows):
+        changed[row, :, row] += _STEPS.to(latents.device)
+    labels = None if label is None else torch.full((rows * len(_STEPS),), label, device=latents.device)
+    return network.decode(changed.flatten(0, 1), labels).float()
+
+
+def device_of(network: object) -> torch.device:
+    """Where a network's weights are."""
+    assert isinstance(network, nn.Module)
+    return next(network.parameters()).device
