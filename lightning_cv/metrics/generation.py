@@ -35,6 +35,7 @@ class GenerationScores(Metric):
     full_state_update = False
     count: Tensor
     sums: Tensor
+    absurd: Tensor
     seen: Tensor
     latent_sums: Tensor
     code_counts: Tensor
@@ -42,7 +43,13 @@ class GenerationScores(Metric):
     def __init__(self, num_values: int, levels: int | None, *, num_latents: int = 0, num_codes: int = 0) -> None:
         super().__init__()
         self.num_values, self.levels, self.num_codes = num_values, levels, num_codes
-        states = {"sums": (3,), "seen": (3,), "latent_sums": (2, num_latents), "code_counts": (_MAX_GRIDS, num_codes)}
+        states = {
+            "sums": (3,),
+            "absurd": (3,),
+            "seen": (3,),
+            "latent_sums": (2, num_latents),
+            "code_counts": (_MAX_GRIDS, num_codes),
+        }
         for name, shape in {"count": (), **states}.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -52,6 +59,7 @@ class GenerationScores(Metric):
         for place, values in enumerate(each):
             if values is not None:
                 self.sums[place] += _steps(values).sum()
+                self.absurd[place] += (~values.isfinite()).sum()
                 self.seen[place] += len(values)
         if output.latents is not None:
             self.count += len(output.latents)
@@ -61,7 +69,8 @@ class GenerationScores(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return the scores by name; those of which nothing was seen are left out."""
-        nll, importance, squared_error = (self.sums * _STEP / self.seen).unbind()
+        means = (self.sums * _STEP / self.seen).masked_fill(self.absurd > 0, math.nan)
+        nll, importance, squared_error = means.unbind()
         known, with_importance, reconstructed = (self.seen > 0).tolist()
         scores: dict[str, Tensor] = {}
         if known:
@@ -96,8 +105,5 @@ _MAX_GRIDS = 4
 
 
 def _steps(values: Tensor) -> Tensor:
-    """The nearest multiples of a step, in steps; what is not finite stays visible as an absurd number.
-
-    Integers have no NaN; the largest is a loss that nobody takes for one.
-    """
-    return torch.nan_to_num(values.double() / _STEP, nan=2.0**62, posinf=2.0**62, neginf=-(2.0**62)).round().long()
+    """The nearest multiples of a step, in steps; 0 for what is not finite."""
+    return torch.nan_to_num(values.double() / _STEP, nan=0.0, posinf=0.0, neginf=0.0).round().long()

@@ -95,7 +95,7 @@ class Generate(VisionTask):
         self.loss_weights = dict(loss_weights or {})
         self.importance_samples = importance_samples
         self.monitor = _monitor(self._model)
-        self._pixel_scale: tuple[Tensor, Tensor] | None = None
+        self._pixel_scale: tuple[Any, list[Tensor]] | None = None  # to bring them to the device waits for it
 
     @property
     def _model(self) -> GenerativeNetwork:
@@ -183,11 +183,12 @@ class Generate(VisionTask):
         info = self.data_info()
         if info is None:
             return images
-        if self._pixel_scale is None or self._pixel_scale[0].device != images.device:
+        key = (info.mean, info.std, images.device)
+        if self._pixel_scale is None or self._pixel_scale[0] != key:
             shape = (1, info.channels, 1, 1)
-            mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (info.mean, info.std))
-            self._pixel_scale = mean, std
-        mean, std = self._pixel_scale
+            made = [torch.tensor(values, device=images.device).view(shape) for values in (info.mean, info.std)]
+            self._pixel_scale = key, made
+        mean, std = self._pixel_scale[1]
         return (images.float() * std + mean).clamp(0, 1)
 
     @torch.no_grad()

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
-from lightning_cv.networks.generate.base import Autoregressive, ClassEmbedding
+from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.generate.base import Autoregressive
 from lightning_cv.ops.levels import from_levels
 
 
