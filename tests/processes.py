@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -52,3 +53,14 @@ def fork_ranks(number: int, program: Callable[[int], int | None]) -> list[int]:
         return run
 
     return [fork(with_environment(rank)) for rank in range(number)]
+
+
+def with_one_and_two(every: Callable[[int], None], *, hung_s: int = 300) -> None:
+    """Call `every(1)` here, and `every(2)` in each of two processes that train together."""
+
+    def two(rank: int) -> None:
+        signal.alarm(hung_s)  # processes that wait for each other are killed
+        every(2)
+
+    assert [status_of(child) for child in fork_ranks(2, two)] == [0, 0]
+    every(1)

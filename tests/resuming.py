@@ -29,10 +29,11 @@ from lightning_cv.data.base import VisionData
 from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
+from lightning_cv.networks.generate import Made
 from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
-from lightning_cv.tasks import Classify, Detect, PanopticSegment, Segment, VisionTask
+from lightning_cv.tasks import Classify, Detect, Generate, PanopticSegment, Segment, VisionTask
 
 EPOCHS = 3
 BATCHES = 5  # of 8 images, the last one with 5
@@ -88,6 +89,13 @@ def panoptic() -> VisionTask:
     regions = {"anchor_sizes": (8, 16, 24, 32), "head_width": 16, "proposals": (20, 10), "regions_trained": 8}
     network = PanopticFpn(5, ((2, 5),), pyramid, mask_layers=(8,), stuff_width=8, **regions)
     return PanopticSegment(network, lambda groups: torch.optim.AdamW(groups, lr=0.002), schedule=Cosine(warmup_steps=3))
+
+
+def generator() -> VisionTask:
+    """The density of images, given their class."""
+    torch.manual_seed(2)
+    network = Made((1, 8, 8), levels=17, num_classes=3, widths=(16,))
+    return Generate(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), schedule=Cosine(warmup_steps=3))
 
 
 def scenes(transforms: list[nn.Module]) -> VisionData:
@@ -152,6 +160,7 @@ CASES = {
     "max_steps": Case(options={"max_steps": 12, "max_epochs": -1}),
     "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
+    "generate": Case(generator, ema=True),
     "panoptic": Case(panoptic, make_data=partial(pixel_scenes, "panoptic"), options={"max_epochs": 2}),
     "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
 }

@@ -60,3 +60,30 @@ class OptionsRequest:
     subject: Literal["trainer", "model", "data"]
     class_path: str | None = None
     allow_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleRequest:
+    """New images from the network of a run, or ones that its latent vectors change.
+
+    Args:
+        run: a run folder, or a checkpoint inside one.
+        num: how many images, 1 or more.
+        label: number or name of the class; None: the classes in turn.
+        seed: other images for another one, 0 or more.
+        batch_size: images drawn at once, 1 or more.
+        edit: a picture file, or the number of a test image, whose latent numbers are changed.
+        interpolate: two of these, between which to go.
+        out: where to write; None: `samples` in the folder of the run.
+        allow_code: packages beyond the usual ones that the recipe may name.
+    """
+
+    run: Path
+    num: int = 64
+    label: str | None = None
+    seed: int = 0
+    batch_size: int = 64
+    edit: str | None = None
+    interpolate: tuple[str, str] | None = None
+    out: Path | None = None
+    allow_code: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from lightning.pytorch import LightningDataModule
 
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.compose import compose
@@ -22,6 +23,14 @@ def load_task(run: str | Path, *, allow_code: tuple[str, ...] = ()) -> VisionTas
     Raises:
         UserError: no run or checkpoint there, or its recipe cannot be built.
     """
+    return load_run(run, allow_code=allow_code)[0]
+
+
+def load_run(run: str | Path, *, allow_code: tuple[str, ...] = ()) -> tuple[VisionTask, LightningDataModule | None]:
+    """The same, and the data of its recipe, not set up.
+
+    Its images are normalized as in the training, once `setup` was called.
+    """
     checkpoint = find_checkpoint(Path(run))
     folder = run_of(checkpoint)
     if folder is None:
@@ -33,4 +42,4 @@ def load_task(run: str | Path, *, allow_code: tuple[str, ...] = ()) -> VisionTas
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         task.on_load_checkpoint(state)
         task.load_state_dict(state["state_dict"])
-    return task.eval()
+    return task.eval(), cli.datamodule

@@ -101,6 +101,11 @@ class Generate(VisionTask):
     def _model(self) -> GenerativeNetwork:
         return cast(GenerativeNetwork, self.network)
 
+    @property
+    def scored_network(self) -> nn.Module:
+        """The network of the weights by which the task is judged: averaged ones where there are some."""
+        return self._scored_networks()[0][1]
+
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
         check_generator_fits_data(self._model, info)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lightning_cv.contracts import INDEX, Density, GenerativeNetwork, HasLatents, Reconstructs
+from lightning_cv.contracts import INDEX, LABEL, Density, GenerativeNetwork, HasLatents, Reconstructs
+from lightning_cv.networks.generate.latents import STEPS, traversal
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.pictures.sheet import interleaved, sheet_picture
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from lightning_cv.contracts import Batch, Gallery, Showing
 
 SEED = 0  # of the noise that samples come from: the same in every picture of a training
-_STEPS = torch.linspace(-3, 3, 7)  # of a traversal, in standard deviations
-_MOST_LATENTS = 12
 
 
 def generation_galleries(network: GenerativeNetwork, showing: Showing) -> list[Gallery]:
@@ -92,24 +91,25 @@ class Traversals:
 
     def __init__(self, network: HasLatents, showing: Showing) -> None:
         self._network = network
+        self._is_conditional = getattr(network, "num_classes", None) is not None
         self._showing = showing
-        self._first: tuple[int, Tensor, int | None] | None = None
+        self._first: tuple[int, Tensor, Tensor | None] | None = None
 
     def add(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
-        """Keep the latent vector of the image with the lowest index."""
+        """Keep the image with the lowest index."""
         place = int(batch[INDEX].argmin())
         index = int(batch[INDEX][place])
         if self._first is None or index < self._first[0]:
-            label = int(batch["label"][place]) if getattr(self._network, "num_classes", None) is not None else None
-            self._first = index, outputs["predictions"].latents[place], label
+            label = batch[LABEL][place, None] if self._is_conditional else None
+            self._first = index, outputs["targets"][place, None], label
 
     @torch.no_grad()
     def take(self) -> tuple[int, Tensor] | None:
         """Index of the image, and images (rows x steps, C, H, W) on the CPU; None: no image was seen."""
         if self._first is None:
             return None
-        index, latents, label = self._first
-        return index, traversal(self._network, latents, label).cpu()
+        index, image, label = self._first
+        return index, traversal(self._network, self._network.encode(image, label), label).cpu()
 
     def draw(self, taken: Sequence[tuple[int, Tensor] | None]) -> dict[str, Image]:
         """The picture `traversals`."""
@@ -117,18 +117,8 @@ class Traversals:
         if not known:
             return {}
         _, images = min(known, key=lambda part: part[0])
-        title = f"{self._showing.title}: a latent number a row, changed by -3 to 3"
-        return {"traversals": sheet_picture(images, title, columns=len(_STEPS))}
-
-
-def traversal(network: HasLatents, latents: Tensor, label: int | None = None) -> Tensor:
-    """Images (rows x 7, C, H, W): each of the first latent numbers of one vector (Z,) changed by -3 ... 3."""
-    rows = min(network.num_latents, _MOST_LATENTS)
-    changed = latents.float().repeat(rows, len(_STEPS), 1)
-    for row in range(rows):
-        changed[row, :, row] += _STEPS.to(latents.device)
-    labels = None if label is None else torch.full((rows * len(_STEPS),), label, device=latents.device)
-    return network.decode(changed.flatten(0, 1), labels).float()
+        title = f"{self._showing.title}: a latent number a row, from -3 to 3"
+        return {"traversals": sheet_picture(images, title, columns=len(STEPS))}
 
 
 def device_of(network: object) -> torch.device:

@@ -31,7 +31,7 @@ from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import BinaryCrossEntropy
 from lightning_cv.run.predictions import write_predictions
 from lightning_cv.tasks import Classify, VisionTask
-from tests.processes import fork_ranks, status_of
+from tests.processes import fork_ranks, status_of, with_one_and_two
 from tests.tolerances import assert_close
 
 BATCH = 4
@@ -192,12 +192,7 @@ def scored(tmp_path_factory):
             for size in SIZES:
                 score(folder / str(devices) / f"{name}-{size}", case, size=size, devices=devices)
 
-    def two(rank: int) -> None:
-        signal.alarm(HUNG_S)
-        every(2)
-
-    assert [status_of(child) for child in fork_ranks(2, two)] == [0, 0]
-    every(1)
+    with_one_and_two(every)
     return folder
 
 
@@ -358,6 +353,6 @@ def test_every_task_has_a_case():
     }
     assert tasks
     # What a detector trains on it draws, and a segmentation has pixels that nobody knows, each device by itself: their
-    # scores are compared in test_detect_ddp.py and test_segment_ddp.py.
-    elsewhere = {lightning_cv.tasks.Detect, lightning_cv.tasks.Segment, lightning_cv.tasks.PanopticSegment}
+    # scores are compared in test_detect_ddp.py and test_segment_ddp.py; generative networks in test_generate_ddp.py.
+    elsewhere = {getattr(lightning_cv.tasks, name) for name in ("Detect", "Segment", "PanopticSegment", "Generate")}
     assert tasks - elsewhere == {type(case.make_task(network(case.num_scores))) for case in CASES.values()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,10 @@ from lightning_cv.networks.detect import MaskRcnn, YoloV1
 from lightning_cv.run.found_objects import write_found
 from lightning_cv.tasks import Detect
 from tests.networks.detect.inputs import REGIONS, pyramid
-from tests.processes import fork_ranks, status_of
+from tests.processes import with_one_and_two
 from tests.tasks.seeing import sgd
 from tests.tasks.test_detect import trainer
 
-HUNG_S = 300
 BATCH = 4
 SIZES = (1, 2, 3, 5, 8, 9)
 NETWORKS = {
@@ -61,12 +59,7 @@ def scored(tmp_path_factory):
             for size in SIZES:
                 score(folder / str(devices) / f"{name}-{size}", name, size=size, devices=devices)
 
-    def two(rank: int) -> None:
-        signal.alarm(HUNG_S)
-        every(2)
-
-    assert [status_of(child) for child in fork_ranks(2, two)] == [0, 0]
-    every(1)
+    with_one_and_two(every)
     return folder
 
 

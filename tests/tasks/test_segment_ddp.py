@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,11 @@ from lightning_cv.run.label_files import LabelFiles
 from lightning_cv.run.panoptic_files import PanopticFiles
 from lightning_cv.tasks import PanopticSegment, Segment
 from tests.networks.segment.test_panoptic import SMALL
-from tests.processes import fork_ranks, status_of
+from tests.processes import with_one_and_two
 from tests.tasks.reading import CLASSES, ToldData
 from tests.tasks.seeing import sgd
 from tests.tasks.test_detect import trainer
 
-HUNG_S = 300
 SIZES = (1, 2, 3, 7)
 TASKS = {
     "semantic": lambda: Segment(UNet(CLASSES, 3, width=4, levels=3, batch_norm=True), sgd),
@@ -63,12 +61,7 @@ def scored(tmp_path_factory):
             for size in SIZES:
                 score(folder / str(devices) / f"{name}-{size}", name, size=size, devices=devices)
 
-    def two(rank: int) -> None:
-        signal.alarm(HUNG_S)
-        every(2)
-
-    assert [status_of(child) for child in fork_ranks(2, two)] == [0, 0]
-    every(1)
+    with_one_and_two(every)
     return folder
 
 

@@ -1,0 +1,117 @@
+"""How does a user draw new images from a run of a generative network, or change images with it?"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_cv.errors import DONE, UserError
+from lightning_cv.recipe.request import SampleRequest
+from lightning_cv.recipe.suggest import hint
+
+HELP = """\
+usage: lightning-cv sample RUN [--num N] [--class CLASS] [--seed N]
+       lightning-cv sample RUN --edit IMAGE
+       lightning-cv sample RUN --interpolate IMAGE IMAGE
+
+Draw new images from the network of a run (its folder, or a checkpoint in it; of averaged and trained weights those
+that its scores are of), or change images by their latent vectors. IMAGE is a picture file, or the number of an image
+of the test split.
+
+  --num N             how many images (default: 64)
+  --class CLASS       of a conditional network: number or name of the class (default: the classes in turn)
+  --seed N            other images for another number (default: 0)
+  --batch-size N      images drawn at once (default: 64); the images are the same for every one
+  --edit IMAGE        change one latent number after another by -3 to 3 standard deviations: a row each
+  --interpolate A B   go from one image to another in ten steps between their latent vectors
+  --out DIR           where to write (default: samples in the folder of the run)
+  --allow-code PACKAGE  a package of yours that the recipe may name; repeatable
+
+Written are grid.png and each image in a file of its own; a command that is repeated writes the same bytes.
+
+examples:
+  lightning-cv sample runs/digits_pixelcnn/<run id> --num 64 --class 3
+  lightning-cv sample runs/digits_vae/<run id> --interpolate 0 7"""
+
+# Option: how many values follow it.
+_OPTIONS = {
+    "--num": 1,
+    "--class": 1,
+    "--seed": 1,
+    "--batch-size": 1,
+    "--edit": 1,
+    "--interpolate": 2,
+    "--out": 1,
+    "--allow-code": 1,
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb on the rest of its command line; returns the exit status."""
+    if {"-h", "--help"}.intersection(arguments):
+        print(HELP)
+        return DONE
+    request = _request(arguments)
+    for line in importlib.import_module("lightning_cv.run.sampling").execute(request):  # loads torch
+        print(line)
+    return DONE
+
+
+def _request(arguments: Sequence[str]) -> SampleRequest:
+    words, values, allow_code = _read(arguments)
+    if len(words) != 1:
+        raise UserError(f"sample needs one RUN: the folder of a run, or a checkpoint in it; {len(words)} given")
+    if "--edit" in values and "--interpolate" in values:
+        raise UserError("--edit and --interpolate exclude each other")
+    for option in ("--num", "--class"):
+        for other in ("--edit", "--interpolate"):
+            if option in values and other in values:
+                raise UserError(f"{option} and {other} exclude each other: {other} changes images that there are")
+    first, *second = values.get("--interpolate", [""])
+    return SampleRequest(
+        run=Path(words[0]),
+        num=_number(values, "--num", 64, least=1),
+        label=values.get("--class", [None])[0],
+        seed=_number(values, "--seed", 0, least=0),
+        batch_size=_number(values, "--batch-size", 64, least=1),
+        edit=values.get("--edit", [None])[0],
+        interpolate=(first, second[0]) if second else None,
+        out=Path(values["--out"][0]) if "--out" in values else None,
+        allow_code=tuple(allow_code),
+    )
+
+
+def _read(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """The words, the values of each option, and the packages that are allowed."""
+    words: list[str] = []
+    values: dict[str, list[str]] = {}
+    allow_code: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("--"):
+            words.append(argument)
+            continue
+        name, given, text = argument.partition("=")
+        if name not in _OPTIONS:
+            raise UserError(f"{name} is not an option of sample{hint(name, [*_OPTIONS, '--help'])}")
+        found = [text] if given else []
+        while len(found) < _OPTIONS[name] and rest and not rest[0].startswith("--"):
+            found.append(rest.pop(0))
+        if len(found) < _OPTIONS[name] or not all(found):
+            wanted = "a value" if _OPTIONS[name] == 1 else f"{_OPTIONS[name]} values"
+            raise UserError(f"{name} needs {wanted}; lightning-cv sample --help tells more")
+        if name == "--allow-code":
+            allow_code += found
+        values[name] = found
+    return words, values, allow_code
+
+
+def _number(values: dict[str, list[str]], option: str, default: int, *, least: int) -> int:
+    if option not in values:
+        return default
+    text = values[option][0]
+    if not (text.isascii() and text.isdecimal() and least <= int(text) < 2**31):
+        raise UserError(f"{option} {text:.40}: give a whole number, {least} or more")
+    return int(text)
