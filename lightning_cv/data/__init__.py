@@ -9,11 +9,13 @@ from lightning_cv.data.cutout import Cutout
 from lightning_cv.data.digits import Digits
 from lightning_cv.data.image_folder import ImageFolder
 from lightning_cv.data.lens_distortion import RandomLensDistortion
+from lightning_cv.data.mask_folder import MaskFolder
 from lightning_cv.data.mnist import Mnist
 from lightning_cv.data.normalization import MeanStd
 from lightning_cv.data.objects import RandomObjectFlip
+from lightning_cv.data.pets import Pets
 from lightning_cv.data.scenes import Scenes
-from lightning_cv.data.segmented import Ade20k, Cityscapes, MaskFolder, Pets, VocSegmentation
+from lightning_cv.data.segmented import Ade20k, Cityscapes, VocSegmentation
 from lightning_cv.data.splits import ResidentSplit, Split
 
 __all__ = [

@@ -16,46 +16,26 @@ from lightning_cv.data.annotations.raw import Annotations
 from lightning_cv.data.annotations.split import AnnotatedSplit
 from lightning_cv.data.annotations.voc import VOC_CLASSES, read_voc
 from lightning_cv.data.annotations.yolo import read_yolo
-from lightning_cv.data.base import VisionData
 from lightning_cv.data.class_folders import list_folder
+from lightning_cv.data.divided import DividedData
 from lightning_cv.errors import UserError
 
 
-class _AnnotatedData(VisionData):
-    """What the three share: strictness, and which part is which.
+class _AnnotatedData(DividedData):
+    """What the three share: strictness.
 
     Args:
-        root: where the files are.
-        train: the part that trains.
-        val: the part that validates.
-        test: the part that tests and is predicted; null: that of validation.
         strict: refuse annotations that are wrong; else what can be cut off is, the rest left out, and a line says so.
         empty_images: train on images without objects too.
-        on_corrupt: "error" ends the run at an image that cannot be read; "skip" leaves it out.
-        shared: what every data set takes, see `VisionData`.
+        shared: `root`, `train`, `val`, `test`, `on_corrupt`, see `DividedData`, and what every data set takes.
     """
 
     masks: bool = False
 
-    def __init__(
-        self,
-        *,
-        root: str,
-        train: str,
-        val: str,
-        test: str | None = None,
-        strict: bool = False,
-        empty_images: bool = True,
-        on_corrupt: Literal["error", "skip"] = "error",
-        **shared: Any,
-    ) -> None:
+    def __init__(self, *, strict: bool = False, empty_images: bool = True, **shared: Any) -> None:
         super().__init__(**shared)
-        if self.fold is not None:
-            raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
-        self.root = Path(root).expanduser()
-        self.parts = {Stage.TRAIN: train, Stage.VAL: val, Stage.TEST: test or val, Stage.PREDICT: test or val}
+        self.refuse_fold()
         self.strict = strict
-        self.on_corrupt = on_corrupt
         self.empty_images = empty_images
 
     @abstractmethod

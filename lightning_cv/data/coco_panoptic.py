@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_cv.contracts import Stage
 from lightning_cv.data.annotations.checks import report_problems
-from lightning_cv.data.base import VisionData
 from lightning_cv.data.class_folders import list_folder
+from lightning_cv.data.divided import DividedData
 from lightning_cv.data.masks.panoptic import PanopticSplit, Truth, read_panoptic
 from lightning_cv.errors import UserError
 
 
-class CocoPanoptic(VisionData):
+class CocoPanoptic(DividedData):
     """Every pixel has a class, and things are told apart (Kirillov et al. 2019; row 223).
 
     Args:
@@ -26,10 +25,8 @@ class CocoPanoptic(VisionData):
         images: a folder below the root for each part.
         train: the part that trains.
         val: the part that validates.
-        test: the part that tests and is predicted; null: that of validation.
         strict: refuse a file in which something is wrong; else it is left out, and a line says so.
-        on_corrupt: "error" ends the run at an image or a mask that cannot be used; "skip" leaves it out.
-        shared: what every data set takes, see `VisionData`.
+        shared: `test`, `on_corrupt`, see `DividedData`, and what every data set takes.
     """
 
     def __init__(
@@ -42,22 +39,16 @@ class CocoPanoptic(VisionData):
         images: str = "{part}",
         train: str = "train2017",
         val: str = "val2017",
-        test: str | None = None,
         strict: bool = False,
-        on_corrupt: Literal["error", "skip"] = "error",
         **shared: Any,
     ) -> None:
-        super().__init__(**shared)
-        if self.fold is not None:
-            raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
+        super().__init__(root=root, train=train, val=val, **shared)
+        self.refuse_fold()
         if truth not in ("panoptic", "semantic"):
             raise UserError(f"data.init_args.truth: {truth} given, allowed: panoptic, semantic")
-        self.root = Path(root).expanduser()
         self.truth: Truth = truth
         self.places = (annotations, images, masks)
-        self.parts = {Stage.TRAIN: train, Stage.VAL: val, Stage.TEST: test or val, Stage.PREDICT: test or val}
         self.strict = strict
-        self.on_corrupt = on_corrupt
 
     def load(self, stage: Stage) -> PanopticSplit:
         """The images of one part with their segments."""

@@ -1,4 +1,4 @@
-"""Data sets of image files with a class for every pixel: folders, Pascal VOC, Oxford-IIIT Pet, Cityscapes, ADE20K."""
+"""Data sets of image files with a class for every pixel, divided by their authors: Pascal VOC, Cityscapes, ADE20K."""
 
 from __future__ import annotations
 
@@ -6,47 +6,17 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from lightning_cv.contracts import Stage
 from lightning_cv.data.annotations.voc import VOC_CLASSES
-from lightning_cv.data.base import VisionData
 from lightning_cv.data.class_folders import list_folder
-from lightning_cv.data.downloads import open_torchvision
-from lightning_cv.data.masks.labels import Labels, labels_from
+from lightning_cv.data.divided import DividedData
+from lightning_cv.data.masks.labels import Labels
 from lightning_cv.data.masks.split import MaskSplit, listed_pairs, pairs_by_name, read_list
-from lightning_cv.data.partition import check_fraction, hold_out
-from lightning_cv.errors import DataError, UserError
-
-OnCorrupt = Literal["error", "skip"]
+from lightning_cv.errors import DataError
 
 
-class _MaskedData(VisionData):
-    """What those share whose parts are divided already.
-
-    Args:
-        root: where the files are.
-        train: the part that trains.
-        val: the part that validates.
-        test: the part that tests and is predicted; null: that of validation.
-        on_corrupt: "error" ends the run at an image or a mask that cannot be used; "skip" leaves it out.
-        shared: what every data set takes, see `VisionData`.
-    """
-
-    def __init__(
-        self,
-        *,
-        root: str,
-        train: str,
-        val: str,
-        test: str | None = None,
-        on_corrupt: OnCorrupt = "error",
-        **shared: Any,
-    ) -> None:
-        super().__init__(**shared)
-        self.root = Path(root).expanduser()
-        self.parts = {Stage.TRAIN: train, Stage.VAL: val, Stage.TEST: test or val, Stage.PREDICT: test or val}
-        self.on_corrupt = on_corrupt
+class MaskedData(DividedData):
+    """Images and masks of parts that are divided already; see `DividedData` for the arguments."""
 
     @abstractmethod
     def read(self, part: str) -> MaskSplit:
@@ -58,82 +28,12 @@ class _MaskedData(VisionData):
 
     def load(self, stage: Stage) -> MaskSplit:
         """The images of one part and their masks."""
-        if self.fold is not None:
-            raise UserError("data.init_args.fold: the data set has a validation part of its own; allowed: null")
+        self.refuse_fold()
         list_folder(self.root)
         return self.read(self.parts[stage])
 
 
-class MaskFolder(_MaskedData):
-    """A folder of images and a folder of masks: `root/images/<part>/...` and `root/masks/<part>/...`, names alike.
-
-    Without a folder for the training part, `root/images/...` and `root/masks/...` are all images, of which those of
-    validation and test are held out.
-
-    What the values of the masks mean is stated, never guessed: `labels`, or a file `root/labels.yaml` with the same.
-
-    Args:
-        root: the folder.
-        images: of the images, below it, with `{part}` for the part.
-        masks: of the masks, below it.
-        labels: name of each class and its number in the masks ({background: 0, cat: 1}), or its colour in them
-            ({road: [128, 64, 128]}); null: `labels.yaml` in the root.
-        ignored: numbers of pixels that nobody knows.
-        channels: 3 reads every image as RGB, 1 as grey.
-        train: the part that trains.
-        val: the part that validates.
-        val_fraction: part of the training images that validates where they are not divided, in [0, 1).
-        test_fraction: part of all images that is held out for test where they are not divided.
-        shared: `test`, `on_corrupt`, see `_MaskedData`, and what every data set takes.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        images: str = "images/{part}",
-        masks: str = "masks/{part}",
-        labels: dict[str, Any] | None = None,
-        ignored: list[int] | None = None,
-        channels: Literal[1, 3] = 3,
-        train: str = "train",
-        val: str = "val",
-        val_fraction: float = 0.1,
-        test_fraction: float = 0.2,
-        **shared: Any,
-    ) -> None:
-        super().__init__(root=root, train=train, val=val, **shared)
-        check_fraction("val_fraction", val_fraction)
-        check_fraction("test_fraction", test_fraction)
-        self.val_fraction = val_fraction
-        self.test_fraction = test_fraction
-        self.images = images
-        self.masks = masks
-        self.labels = labels
-        self.ignored = [255] if ignored is None else ignored
-        self.channels = channels
-
-    def read(self, part: str) -> MaskSplit:
-        """The images of one part and their masks."""
-        labels = labels_from(self.root / "labels.yaml" if self.labels is None else self.labels, self.ignored)
-        folders = [self.root / folder.replace("{part}", part) for folder in (self.images, self.masks)]
-        return MaskSplit(pairs_by_name(*folders), labels, self.channels)
-
-    def load(self, stage: Stage) -> MaskSplit:
-        """The images of one part and their masks."""
-        train = self.images.replace("{part}", self.parts[Stage.TRAIN])
-        if train != self.images and (self.root / train).is_dir():
-            return super().load(stage)
-        list_folder(self.root)
-        whole = self.read("")
-        rest, test = hold_out(torch.zeros(len(whole), dtype=torch.int64), self.test_fraction, seed=self.split_seed)
-        if stage in (Stage.TEST, Stage.PREDICT):
-            return whole.subset(test)
-        kept, held_out = self.hold_out_validation(torch.zeros(len(rest), dtype=torch.int64), self.val_fraction)
-        return whole.subset(rest[kept if stage is Stage.TRAIN else held_out])
-
-
-class VocSegmentation(_MaskedData):
+class VocSegmentation(MaskedData):
     """Pascal VOC's segmentation: `JPEGImages`, `SegmentationClass`, `ImageSets/Segmentation/<part>.txt`.
 
     21 classes with the background; the pixels along the borders of objects (255) are ignored.
@@ -144,7 +44,7 @@ class VocSegmentation(_MaskedData):
         train: the list that trains, such as `train_aug` with these.
         val: the list that validates.
         class_names: null: the background, and the twenty of VOC.
-        shared: `test`, `on_corrupt`, see `_MaskedData`, and what every data set takes.
+        shared: `test`, `on_corrupt`, see `DividedData`, and what every data set takes.
     """
 
     def __init__(
@@ -170,7 +70,7 @@ class VocSegmentation(_MaskedData):
         return MaskSplit(listed_pairs(names, self.root / "JPEGImages", self.root / self.masks), labels)
 
 
-class Cityscapes(_MaskedData):
+class Cityscapes(MaskedData):
     """Cityscapes: `leftImg8bit/<part>/<city>` and `gtFine/<part>/<city>`, the 19 classes that are evaluated (row 219).
 
     The masks are those with label ids (`_labelIds.png`); ids, names, colours and which are evaluated come from
@@ -182,7 +82,7 @@ class Cityscapes(_MaskedData):
         annotations: `gtFine`, or `gtCoarse`.
         train: the part that trains.
         val: the part that validates.
-        shared: `test`, `on_corrupt`, see `_MaskedData`, and what every data set takes.
+        shared: `test`, `on_corrupt`, see `DividedData`, and what every data set takes.
     """
 
     def __init__(
@@ -208,7 +108,7 @@ class Cityscapes(_MaskedData):
         return MaskSplit(pairs, cityscapes_labels())
 
 
-class Ade20k(_MaskedData):
+class Ade20k(MaskedData):
     """ADE20K's scene parsing benchmark: `images/<part>`, `annotations/<part>`, `objectInfo150.txt` (row 220).
 
     150 classes; 0 in a mask means none of them, and is ignored.
@@ -217,7 +117,7 @@ class Ade20k(_MaskedData):
         root: the folder, such as `ADEChallengeData2016`.
         train: the part that trains.
         val: the part that validates.
-        shared: `test`, `on_corrupt`, see `_MaskedData`, and what every data set takes.
+        shared: `test`, `on_corrupt`, see `DividedData`, and what every data set takes.
     """
 
     def __init__(self, root: str, *, train: str = "training", val: str = "validation", **shared: Any) -> None:
@@ -228,73 +128,6 @@ class Ade20k(_MaskedData):
         names = ade20k_names(self.root / "objectInfo150.txt")
         labels = Labels(names, tuple(range(1, len(names) + 1)), (0,))
         return MaskSplit(pairs_by_name(self.root / "images" / part, self.root / "annotations" / part), labels)
-
-
-class Pets(VisionData):
-    """Oxford-IIIT Pet: a pet, what is behind it, and the pixels along its border that nobody could tell.
-
-    Files are as torchvision downloads them: `root/oxford-iiit-pet/images` and `annotations`. A part of `trainval`
-    validates, each breed with its share.
-
-    Args:
-        root: folder that holds, or will hold, `oxford-iiit-pet`.
-        border: whether the border is a class of its own, or ignored.
-        download: download them if they are not there.
-        val_fraction: part of the training images that validates, in [0, 1).
-        on_corrupt: "error" ends the run at an image or a mask that cannot be used; "skip" leaves it out.
-        shared: what every data set takes, see `VisionData`.
-    """
-
-    def __init__(
-        self,
-        root: str = "datasets",
-        *,
-        border: Literal["class", "ignored"] = "class",
-        download: bool = True,
-        val_fraction: float = 0.1,
-        on_corrupt: OnCorrupt = "error",
-        **shared: Any,
-    ) -> None:
-        super().__init__(**shared)
-        check_fraction("val_fraction", val_fraction)
-        if border not in ("class", "ignored"):
-            raise UserError(f"data.init_args.border: {border} given, allowed: class, ignored")
-        self.root = Path(root).expanduser()
-        self.border = border
-        self.download = download
-        self.val_fraction = val_fraction
-        self.on_corrupt = on_corrupt
-
-    @property
-    def folder(self) -> Path:
-        """Where the files are."""
-        return self.root / "oxford-iiit-pet"
-
-    def prepare_data(self) -> None:
-        """Download what is missing, on one process of each machine."""
-        if self.download and not (self.folder / "annotations" / "trainval.txt").is_file():
-            from torchvision.datasets import OxfordIIITPet
-
-            open_torchvision(
-                lambda download: OxfordIIITPet(self.root, target_types="segmentation", download=download),
-                title="Pets",
-                root=str(self.root),
-                download=True,
-            )
-
-    def load(self, stage: Stage) -> MaskSplit:
-        """The images of one part and their masks; prediction takes those of the test."""
-        training = stage in (Stage.TRAIN, Stage.VAL)
-        listed = read_list(self.folder / "annotations" / f"{'trainval' if training else 'test'}.txt")
-        names = ("pet", "background", "border")
-        labels = Labels(names, (1, 2, 3)) if self.border == "class" else Labels(names[:2], (1, 2), (3,))
-        masks = self.folder / "annotations" / "trimaps"
-        split = MaskSplit(listed_pairs([words[0] for words in listed], self.folder / "images", masks), labels)
-        if not training:
-            return split
-        breeds = torch.tensor([int(words[1]) if len(words) > 1 and words[1].isdigit() else 0 for words in listed])
-        kept, held_out = self.hold_out_validation(breeds, self.val_fraction)
-        return split.subset(kept if stage is Stage.TRAIN else held_out)
 
 
 def cityscapes_labels() -> Labels:
