@@ -137,8 +137,8 @@ def _bar(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _edit(loaded: _Loaded, which: str) -> list[str]:
-    image, label = _image(loaded, which)
     network = _with_latents(loaded, "--edit")
+    image, label = _image(loaded, which)
     images = traversal(network, network.encode(image, label), label).cpu()
     title = "a latent number a row, from -3 to 3"
     folder = _write(loaded.home / f"edit-{_name_of(which)}", images, title=title, columns=len(STEPS))

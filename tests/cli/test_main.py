@@ -61,7 +61,7 @@ def test_version(capsys):
         (
             ["xyz"],
             "xyz is not a verb of lightning-cv; allowed: compare, doctor, fit, inspect, jobs, predict, recipes, "
-            "submit, sweep, sync, test, validate",
+            "sample, submit, sweep, sync, test, validate",
         ),
         (["fit", "nothing_like_it.yaml"], "nothing_like_it.yaml: no such file; see lightning-cv recipes"),
     ],

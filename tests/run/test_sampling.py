@@ -1,0 +1,102 @@
+"""The verb that draws new images from a run: what it writes, whatever the batch, and what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lightning_cv.cli.main import main
+from lightning_cv.run import load_task
+from tests.conftest import keep_parser_settings
+
+RECIPE = """
+seed_everything: 0
+model:
+  class_path: lightning_cv.tasks.Generate
+  init_args:
+    network:
+      class_path: lightning_cv.networks.generate.Made
+      init_args: {image: [1, 8, 8], levels: 17, num_classes: 10, widths: [16]}
+    optimizer:
+      class_path: torch.optim.SGD
+      init_args: {lr: 0.01}
+data:
+  class_path: lightning_cv.data.Digits
+  init_args: {batch_size: 64}
+trainer: {max_steps: 3, logger: false, accelerator: cpu}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """The folder of a run that was trained for a few steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        keep_parser_settings(patch)
+        assert main(["fit", "tiny.yaml", "--run-dir", str(folder / "runs" / "tiny" / "one")]) == 0
+    return folder / "runs" / "tiny" / "one"
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_samples_are_the_same_whatever_the_batch(run, tmp_path, capsys):
+    """row 242: N files and a grid, in any batches the same bytes; another seed draws others."""
+    for name, options in {"one": ["--batch-size", "7"], "two": [], "other": ["--seed=1"]}.items():
+        assert main(["sample", str(run), "--num", "12", "--out", str(tmp_path / name), *options]) == 0
+    one, two = written(tmp_path / "one" / "seed-0"), written(tmp_path / "two" / "seed-0")
+    assert one == two
+    assert len(one) == 13
+    other = written(tmp_path / "other" / "seed-1")
+    assert other.keys() == one.keys()
+    assert sum(other[name] == one[name] for name in one) == 0
+    image = np.asarray(Image.open(tmp_path / "one" / "seed-0" / "0003.png"))
+    assert image.shape == (8, 8)
+    assert np.abs(image / 255 * 16 - np.round(image / 255 * 16)).max() < 0.04
+    out = capsys.readouterr().out
+    assert "12 of " in out
+    assert "grid.png" in out
+
+
+def test_a_class_is_asked_for_by_number_or_name(run, tmp_path):
+    """row 231: the same images by either; those of another class are others."""
+    for name, label in {"number": "3", "name": "3", "other": "4"}.items():
+        assert main(["sample", str(run), "--num=4", f"--class={label}", "--out", str(tmp_path / name)]) == 0
+    assert written(tmp_path / "number" / "seed-0-class-3") == written(tmp_path / "name" / "seed-0-class-3")
+    assert written(tmp_path / "other" / "seed-0-class-4") != written(tmp_path / "number" / "seed-0-class-3")
+
+
+def test_samples_lie_in_the_folder_of_the_run(run):
+    assert main(["sample", str(run), "--num=2"]) == 0
+    assert len(written(run / "samples" / "seed-0")) == 3
+    assert load_task(run).network.num_classes == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "sample needs one RUN"),
+        (["RUN", "--nmu=4"], "did you mean --num"),
+        (["RUN", "--num"], "--num needs a value"),
+        (["RUN", "--num=0"], "--num 0: give a whole number, 1 or more"),
+        (["RUN", "--seed=x"], "--seed x: give a whole number, 0 or more"),
+        (["RUN", "--interpolate", "1"], "--interpolate needs 2 values"),
+        (["RUN", "--edit=1", "--interpolate", "1", "2"], "exclude each other"),
+        (["RUN", "--edit=1", "--class=2"], "exclude each other"),
+        (["RUN", "--class=10"], "allowed are 0 to 9"),
+        (["RUN", "--class=cat"], "no class of the data"),
+        (["RUN", "--edit=0"], "Made has no latent vectors"),
+        (["RUN", "--interpolate", "0", "1"], "Made has no latent vectors"),
+        (["nowhere"], "no such file or run folder"),
+    ],
+)
+def test_a_mistake_costs_one_line(run, capsys, options, says):
+    assert main(["sample", *[str(run) if option == "RUN" else option for option in options]]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    assert error[0].startswith("error: ")
+    assert says in error[0]
