@@ -18,6 +18,15 @@ import torch
 
 torch.set_num_threads(1)
 
+
+def forget_other_runs() -> None:
+    """Unset for good what runs say to themselves, such as their seed, which changes what two processes do."""
+    for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_"))]:
+        del os.environ[name]
+
+
+forget_other_runs()
+
 ROWS = re.compile(r"\brows? ([0-9]+(?:(?:, | and )[0-9]+)*)")
 CITED = pytest.StashKey[set[int]]()
 
@@ -65,9 +74,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def own_folder(tmp_path, monkeypatch):
     """Every test works in its own empty folder, with fixed seeds and without the variables of other runs."""
     monkeypatch.chdir(tmp_path)
-    for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_"))]:
-        monkeypatch.delenv(name)
+    forget_other_runs()
     torch.manual_seed(0)
+    yield
+    forget_other_runs()  # a fixture of the next module would find them
 
 
 @pytest.fixture(autouse=True)

@@ -59,6 +59,12 @@ def execute(request: SampleRequest) -> list[str]:
     Raises:
         UserError: the run is none, or its network cannot do what was asked for.
     """
+    quiet_libraries()
+    with _only_warnings():
+        return _execute(request)
+
+
+def _execute(request: SampleRequest) -> list[str]:
     loaded = _load(request)
     if request.edit is not None:
         return _edit(loaded, request.edit)
@@ -77,10 +83,19 @@ def execute(request: SampleRequest) -> list[str]:
     ]
 
 
+@contextmanager
+def _only_warnings() -> Iterator[None]:
+    """Lightning's notes on devices would stand before every answer; afterwards it speaks as before."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _load(request: SampleRequest) -> _Loaded:
-    quiet_libraries()
-    # Notes on devices would stand before every answer.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     checkpoint = find_checkpoint(request.run)
     task, data = load_run(checkpoint, allow_code=request.allow_code)
     if not isinstance(task, Generate) or not isinstance(data, VisionData):
