@@ -218,6 +218,6 @@ def test_the_program_records_a_study_wherever_in_a_job_it_was_started(tmp_path, 
     (tmp_path / "summary.json").write_text(json.dumps(study(tmp_path)))
     environment = {**os.environ, "SLURM_PROCID": "3", "PYTHONPATH": str(repository)}
     command = [sys.executable, "-m", "lightning_cv.tracking.study", "summary.json", "study"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(offline_points(segments(tmp_path / "study")[0])) == 3

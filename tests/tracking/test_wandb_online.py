@@ -116,7 +116,7 @@ def test_no_secret_gets_into_the_files_of_wandb_or_to_its_server(tmp_path, serve
     program.write_text(plant(tmp_path))
     command = [sys.executable, program, tmp_path / "run", f"--data.password={SECRET}"]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
-    done = subprocess.run(command, env=environment, cwd=repository, capture_output=True, timeout=120, check=True)
+    done = subprocess.run(command, env=environment, cwd=repository, capture_output=True, timeout=400, check=True)
     assert SECRET.encode() not in done.stdout + done.stderr
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
@@ -187,7 +187,7 @@ def test_two_processes_of_one_training_are_one_run(tmp_path, server, repository)
     options += ["--trainer.log_every_n_steps=5", "--runs-dir", str(tmp_path / "runs"), "--seed", "0"]
     command = [sys.executable, "-m", "lightning_cv", "fit", "digits_resnet", *options]
     environment = {**os.environ, "PYTHONPATH": str(repository)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     (folder,) = (tmp_path / "runs").glob("*/*")
     assert [*server.runs] == [folder.name]

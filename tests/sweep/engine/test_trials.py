@@ -250,8 +250,9 @@ def test_a_trial_on_two_devices_is_one_run_and_both_processes_end_when_it_is_pru
 
     def watch(number: int) -> list[str]:
         found = [process_mark(pid) for pid in processes_of(f"trial-{number:03d}-")]
-        marks.update(mark for mark in found if not mark.endswith("/0"))  # that one has just ended
-        return found
+        alive = [mark for mark in found if not mark.endswith("/0")]  # one with that has just ended
+        marks.update(alive)
+        return alive
 
     until(lambda: len(watch(0)) == 2)
     until(lambda: len(watch(1)) == 2)
