@@ -10,6 +10,7 @@ from lightning_cv.networks.generate.likelihoods import (
     Normal,
 )
 from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 
 __all__ = [
     "Autoregressive",
@@ -21,4 +22,5 @@ __all__ = [
     "Likelihood",
     "Made",
     "Normal",
+    "PixelCnn",
 ]
