@@ -88,6 +88,14 @@ class GatedConvolution(nn.Module):
         self.look_back = RowConvolution(groups, groups.repeat(2), size=self.reach + 1, bias=False)
         self.onward = RowConvolution(groups, groups)
 
+    def forward(
+        self, vertical: Tensor, horizontal: Tensor, labels: Tensor | None, context: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Maps (B, W, H, W) of both stacks; row r of the vertical one holds what is known of rows above r."""
+        above = self.look_up(F.pad(vertical, (self.reach, self.reach, self.reach, 0))) + self.told(labels, context)
+        seen = self.look_back(horizontal) + self.down(above)
+        return gate(above), horizontal + self.onward(gate(seen))
+
     def told(self, labels: Tensor | None, context: Tensor | None) -> Tensor | float:
         """What class and context add to (B, 2W, H, W).
 
@@ -100,9 +108,3 @@ class GatedConvolution(nn.Module):
             )
         of_class = self.classes(labels, ndim=4)
         return of_class if self.context is None else of_class + self.context(context)
-
-    def forward(self, vertical: Tensor, horizontal: Tensor, told: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Maps (B, W, H, W) of both stacks; row r of the vertical one holds what is known of rows above r."""
-        above = self.look_up(F.pad(vertical, (self.reach, self.reach, self.reach, 0))) + told
-        seen = self.look_back(horizontal) + self.down(above)
-        return gate(above), horizontal + self.onward(gate(seen))

@@ -78,7 +78,7 @@ class PixelCnn(Autoregressive):
         vertical = self.look_up(F.pad(entered[:, :, :-1], (self.reach, self.reach, self.reach + 1, 0)))
         horizontal = self.look_back(entered)
         for layer in self.layers:
-            vertical, horizontal = layer(vertical, horizontal, layer.told(labels, context))
+            vertical, horizontal = layer(vertical, horizontal, labels, context)
         scores: Tensor = self.head(self.hidden(horizontal.relu()).relu())
         return scores.unflatten(1, (self.image[0], self.levels)).transpose(1, 2)
 
