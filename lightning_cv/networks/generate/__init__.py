@@ -10,6 +10,8 @@ from lightning_cv.networks.generate.likelihoods import (
     Normal,
 )
 from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "Generative",
     "Likelihood",
     "Made",
+    "MultiscaleVqVae",
     "Normal",
+    "PixelCnn",
     "VqVae",
 ]

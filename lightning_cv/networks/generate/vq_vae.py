@@ -11,7 +11,7 @@ from lightning_cv.networks.blocks.codebook import Codebook, Quantized
 from lightning_cv.networks.blocks.strided import down, grid_of, up
 from lightning_cv.networks.generate.base import Autoregressive, Generative, check_at_least
 from lightning_cv.networks.generate.likelihoods import DiscretizedLogistic, Likelihood
-from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 
 
 class VqVae(Generative):
@@ -30,7 +30,8 @@ class VqVae(Generative):
         num_halvings: how often the encoder halves height and width.
         num_blocks: residual blocks of each.
         likelihood: p(x | c); None: discretized logistic, 17 levels.
-        prior: p(c), a network of images (1, h, w) with `num_codes` levels and the same classes; None: a MADE.
+        prior: p(c), a network of images (1, h, w) with `num_codes` levels and the same classes; None: a small
+            PixelCNN.
     """
 
     density = Density.BOUNDED
@@ -60,7 +61,7 @@ class VqVae(Generative):
         self.encoder = down(image[0], code_width, num_halvings=num_halvings, **sizes)
         self.codebook = Codebook(num_codes, code_width)
         self.decoder = up(code_width, likelihood.maps * image[0], num_doublings=num_halvings, **sizes)
-        self.prior = prior or Made((1, *self.grid), levels=num_codes, num_classes=num_classes)
+        self.prior = prior or code_prior(self.grid, num_codes, num_classes=num_classes)
         check_prior("prior", self.prior, self.grid, levels=num_codes, num_classes=num_classes)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
@@ -108,21 +109,39 @@ class VqVae(Generative):
         return outputs.unflatten(1, (self.likelihood.maps, self.image[0]))
 
 
+def code_prior(
+    grid: tuple[int, int], num_codes: int, *, num_classes: int | None, context_channels: int = 0
+) -> Autoregressive:
+    """A small PixelCNN of grids (h, w) of codes."""
+    return PixelCnn(
+        (1, *grid), levels=num_codes, num_classes=num_classes, ordered=False, context_channels=context_channels
+    )
+
+
 def check_prior(
-    name: str, prior: Autoregressive, grid: tuple[int, int], *, levels: int, num_classes: int | None
+    name: str,
+    prior: Autoregressive,
+    grid: tuple[int, int],
+    *,
+    levels: int,
+    num_classes: int | None,
+    context_channels: int = 0,
 ) -> None:
     """Refuse a distribution of other codes than there are.
 
     Raises:
         UserError: names the key and what is allowed.
     """
-    wanted = {"image": (1, *grid), "levels": levels, "num_classes": num_classes}
-    given = {"image": tuple(prior.image), "levels": prior.levels, "num_classes": prior.num_classes}
+    wanted = {
+        "image": (1, *grid),
+        "levels": levels,
+        "num_classes": num_classes,
+        "context_channels": context_channels,
+    }
     for key, allowed in wanted.items():
-        if given[key] != allowed:
-            raise UserError(
-                f"network.{name}: its {key} is {_shown(given[key])}; allowed for these codes: {_shown(allowed)}"
-            )
+        given = getattr(prior, key)
+        if (tuple(given) if key == "image" else given) != allowed:
+            raise UserError(f"network.{name}: its {key} is {_shown(given)}; allowed for these codes: {_shown(allowed)}")
 
 
 def _shown(value: object) -> object:
