@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.gated_convolution import GatedConvolution, RowConvolution, color_groups
 from lightning_cv.networks.generate.base import Autoregressive, check_at_least
+from lightning_cv.networks.generate.pixel_memory import draw_with_memory
 from lightning_cv.ops.levels import from_levels
 
 
@@ -81,6 +82,10 @@ class PixelCnn(Autoregressive):
             vertical, horizontal = layer(vertical, horizontal, labels, context)
         scores: Tensor = self.head(self.hidden(horizontal.relu()).relu())
         return scores.unflatten(1, (self.image[0], self.levels)).transpose(1, 2)
+
+    def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """See `Autoregressive`; a value costs a column of activations."""
+        return draw_with_memory(self, uniform, labels, context)
 
     def enter(self, values: Tensor) -> Tensor:
         """Maps (B, 1 + C or 1 + C * width, H, W) of values (B, C, H, W); the first is 1, and tells where images end."""
