@@ -26,7 +26,7 @@ class PixelCnn(Autoregressive):
         image: (C, H, W).
         levels: L, values that a pixel can take, or codes of the book.
         num_classes: see `Generative`.
-        width: maps of each stack, a multiple of C: as many for each channel.
+        width: maps of each stack, C or more, shared out evenly among the channels.
         num_layers: gated ones.
         kernel_size: of all convolutions, odd; half of the square is seen.
         ordered: values are numbers; else they are codes.
@@ -98,7 +98,6 @@ class PixelCnn(Autoregressive):
 
 def _check_sizes(channels: int, width: int, num_layers: int, kernel_size: int) -> None:
     check_at_least("num_layers", num_layers, 1)
-    if width < 1 or width % channels:
-        raise UserError(f"network: width is {width}; allowed: multiples of {channels}, the channels of the image")
+    check_at_least("width", width, channels)
     if kernel_size < 3 or kernel_size % 2 == 0:
         raise UserError(f"network: kernel_size is {kernel_size}; allowed: odd, 3 or more")
