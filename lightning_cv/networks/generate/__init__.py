@@ -11,6 +11,7 @@ from lightning_cv.networks.generate.likelihoods import (
 )
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 
 __all__ = [
     "Autoregressive",
@@ -23,4 +24,5 @@ __all__ = [
     "Made",
     "Normal",
     "PixelCnn",
+    "PixelTransformer",
 ]

@@ -40,7 +40,7 @@ def dependence(network: Autoregressive) -> torch.Tensor:
 
 def test_there_are_networks():
     """A suite that finds nothing fails."""
-    assert {"Made", "PixelCnn"} <= {network.__name__ for network in FACTORIZED}
+    assert {"Made", "PixelCnn", "PixelTransformer"} <= {network.__name__ for network in FACTORIZED}
 
 
 @each_network

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from lightning_cv.networks.generate import Autoregressive, Made, PixelCnn
+from lightning_cv.networks.generate import Autoregressive, Made, PixelCnn, PixelTransformer
 from lightning_cv.ops.draws import OwnDraws
 from tests.networks.generate.sources import bars
 
 OPTIONS = {
     Made: {"widths": (128, 128)},
     PixelCnn: {"width": 16, "num_layers": 2},
+    PixelTransformer: {"width": 32, "num_layers": 2},
 }
 
 
