@@ -22,7 +22,7 @@ def gate(features: Tensor) -> Tensor:
 
 
 def color_groups(width: int, channels: int) -> Tensor:
-    """To which channel of a pixel each of `width` maps belongs: (width,) int64, in order and as many for each."""
+    """To which channel of a pixel each of `width` maps belongs: (width,) int64, in order and shared out evenly."""
     return torch.arange(width) * channels // width
 
 
@@ -67,7 +67,7 @@ class GatedConvolution(nn.Module):
     stack has looked up, and reach the horizontal gate from there. The horizontal stack alone has residual connections.
 
     Args:
-        width: W, maps of each stack; a multiple of `channels`.
+        width: W, maps of each stack; `channels` or more.
         kernel_size: K, odd, of the square of which half is seen.
         channels: of a pixel; see `RowConvolution`.
         num_classes: see `ClassEmbedding`.

@@ -12,6 +12,7 @@ from lightning_cv.networks.generate.likelihoods import (
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
 from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "MultiscaleVqVae",
     "Normal",
     "PixelCnn",
+    "PixelTransformer",
     "VqVae",
 ]

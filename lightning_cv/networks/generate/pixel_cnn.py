@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.gated_convolution import GatedConvolution, RowConvolution, color_groups
 from lightning_cv.networks.generate.base import Autoregressive, check_at_least
+from lightning_cv.networks.generate.pixel_memory import draw_with_memory
 from lightning_cv.ops.levels import from_levels
 
 
@@ -25,7 +26,7 @@ class PixelCnn(Autoregressive):
         image: (C, H, W).
         levels: L, values that a pixel can take, or codes of the book.
         num_classes: see `Generative`.
-        width: maps of each stack, a multiple of C: as many for each channel.
+        width: maps of each stack, C or more, shared out evenly among the channels.
         num_layers: gated ones.
         kernel_size: of all convolutions, odd; half of the square is seen.
         ordered: values are numbers; else they are codes.
@@ -83,6 +84,10 @@ class PixelCnn(Autoregressive):
         scores: Tensor = self.head(self.hidden(horizontal.relu()).relu())
         return scores.unflatten(1, (self.image[0], self.levels)).transpose(1, 2)
 
+    def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
+        """See `Autoregressive`; a value costs a column of activations."""
+        return draw_with_memory(self, uniform, labels, context)
+
     def enter(self, values: Tensor) -> Tensor:
         """Maps (B, 1 + C or 1 + C * width, H, W) of values (B, C, H, W); the first is 1, and tells where images end."""
         if self.codes is None:
@@ -94,7 +99,6 @@ class PixelCnn(Autoregressive):
 
 def _check_sizes(channels: int, width: int, num_layers: int, kernel_size: int) -> None:
     check_at_least("num_layers", num_layers, 1)
-    if width < 1 or width % channels:
-        raise UserError(f"network: width is {width}; allowed: multiples of {channels}, the channels of the image")
+    check_at_least("width", width, channels)
     if kernel_size < 3 or kernel_size % 2 == 0:
         raise UserError(f"network: kernel_size is {kernel_size}; allowed: odd, 3 or more")
