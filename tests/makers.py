@@ -34,6 +34,8 @@ def make_for(data_class_name: str, root: Path) -> dict[str, Any]:
             make_mnist(root)
         case "Scenes":
             return {"num_train": 40, "num_val": 20, "num_test": 20, "size_px": 64, "object_px": [16, 32]}
+        case "Shapes":
+            return {"num_train": 64, "num_val": 32, "num_test": 32}
         case "Coco":
             make_coco(root)
             return {"root": str(root)}

@@ -16,6 +16,7 @@ from lightning_cv.data.objects import RandomObjectFlip
 from lightning_cv.data.pets import Pets
 from lightning_cv.data.scenes import Scenes
 from lightning_cv.data.segmented import Ade20k, Cityscapes, VocSegmentation
+from lightning_cv.data.shapes import Shapes
 from lightning_cv.data.splits import ResidentSplit, Split
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Mnist",
     "Pets",
     "Scenes",
+    "Shapes",
     "Voc",
     "VocSegmentation",
     "Yolo",

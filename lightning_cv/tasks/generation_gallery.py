@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lightning_cv.contracts import INDEX, LABEL, Density, GenerativeNetwork, HasLatents, Reconstructs
+from lightning_cv.contracts import INDEX, LABEL, Density, GenerativeNetwork, HasCodes, HasLatents, Reconstructs
 from lightning_cv.networks.generate.latents import STEPS, traversal
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.pictures.sheet import interleaved, sheet_picture
+from lightning_cv.tasks.codebook_gallery import CodeUse
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,8 @@ def generation_galleries(network: GenerativeNetwork, showing: Showing) -> list[G
         galleries.append(Reconstructions(showing))
     if isinstance(network, HasLatents):
         galleries.append(Traversals(network, showing))
+    if isinstance(network, HasCodes):
+        galleries.append(CodeUse(network, showing))
     return galleries
 
 

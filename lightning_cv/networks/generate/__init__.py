@@ -10,6 +10,10 @@ from lightning_cv.networks.generate.likelihoods import (
     Normal,
 )
 from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
+from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
     "Autoregressive",
@@ -20,5 +24,9 @@ __all__ = [
     "Generative",
     "Likelihood",
     "Made",
+    "MultiscaleVqVae",
     "Normal",
+    "PixelCnn",
+    "PixelTransformer",
+    "VqVae",
 ]

@@ -56,11 +56,15 @@ class Autoregressive(Generative):
 
     An author writes `scores`, and where it can be done faster than by a full pass a value, `draw_values`. The values
     may also be codes out of a book, of an image with one channel; then there may be a `context`.
+
+    Attributes:
+        context_channels: of the context; 0: the network takes none.
     """
 
     density = Density.TRACTABLE
     nll_terms = ("nll",)
     levels: int
+    context_channels: int = 0
 
     @abstractmethod
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:

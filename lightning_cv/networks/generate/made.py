@@ -47,6 +47,7 @@ class Made(Autoregressive):
         self.classes = nn.ModuleList(ClassEmbedding(num_classes, width) for width in widths)
         self.head = _MaskedLinear((places[:, None] >= below[None]).repeat_interleave(levels, 0))
         nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """(B, L, C, H, W); see `Autoregressive`."""
