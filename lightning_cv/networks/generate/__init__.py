@@ -10,6 +10,8 @@ from lightning_cv.networks.generate.likelihoods import (
     Normal,
 )
 from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.nade import Nade
+from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 
 __all__ = [
     "Autoregressive",
@@ -20,5 +22,7 @@ __all__ = [
     "Generative",
     "Likelihood",
     "Made",
+    "Nade",
     "Normal",
+    "PixelRnn",
 ]
