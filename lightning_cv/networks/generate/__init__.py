@@ -1,6 +1,7 @@
 """Networks that learn a distribution of images, or a code of them."""
 
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -12,6 +13,7 @@ from lightning_cv.networks.generate.likelihoods import (
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.nade import Nade
 from lightning_cv.networks.generate.pixel_rnn import PixelRnn
+from lightning_cv.networks.generate.rbm import Rbm
 
 __all__ = [
     "Autoregressive",
@@ -20,9 +22,11 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Generative",
+    "Gsn",
     "Likelihood",
     "Made",
     "Nade",
     "Normal",
     "PixelRnn",
+    "Rbm",
 ]
