@@ -1,6 +1,7 @@
 """Networks that learn a distribution of images, or a code of them."""
 
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -11,8 +12,11 @@ from lightning_cv.networks.generate.likelihoods import (
 )
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
+from lightning_cv.networks.generate.nade import Nade
 from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
+from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -22,11 +26,15 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Generative",
+    "Gsn",
     "Likelihood",
     "Made",
     "MultiscaleVqVae",
+    "Nade",
     "Normal",
     "PixelCnn",
+    "PixelRnn",
     "PixelTransformer",
+    "Rbm",
     "VqVae",
 ]

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.masked import MaskedLinear
 from lightning_cv.networks.generate.base import Autoregressive
 from lightning_cv.ops.levels import from_levels
 
@@ -41,11 +41,11 @@ class Made(Autoregressive):
         layers = []
         for width in widths:
             degrees = 1 + torch.arange(width) * max(self.num_values - 1, 1) // width
-            layers.append(_MaskedLinear(degrees[:, None] >= below[None]))
+            layers.append(MaskedLinear(degrees[:, None] >= below[None]))
             below = degrees
         self.layers = nn.ModuleList(layers)
         self.classes = nn.ModuleList(ClassEmbedding(num_classes, width) for width in widths)
-        self.head = _MaskedLinear((places[:, None] >= below[None]).repeat_interleave(levels, 0))
+        self.head = MaskedLinear((places[:, None] >= below[None]).repeat_interleave(levels, 0))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -58,21 +58,3 @@ class Made(Autoregressive):
             hidden = (layer(hidden) + classes(labels)).relu()
         scores: Tensor = self.head(hidden)
         return scores.view(batch, height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
-
-
-class _MaskedLinear(nn.Linear):
-    """A linear layer with connections left out.
-
-    Args:
-        mask: (out, in) bool: what each output sees.
-    """
-
-    mask: Tensor
-
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__(mask.shape[1], mask.shape[0])
-        self.register_buffer("mask", mask, persistent=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, out)."""
-        return F.linear(inputs, self.weight * self.mask, self.bias)
