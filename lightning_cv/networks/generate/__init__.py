@@ -1,5 +1,6 @@
 """Networks that learn a distribution of images, or a code of them."""
 
+from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.likelihoods import (
@@ -17,18 +18,24 @@ from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
+from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
     "Autoregressive",
     "Bernoulli",
     "Categorical",
+    "ConvAutoencoder",
+    "ConvVae",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Generative",
     "Gsn",
     "Likelihood",
+    "LinearAutoencoder",
     "Made",
+    "MlpAutoencoder",
+    "MlpVae",
     "MultiscaleVqVae",
     "Nade",
     "Normal",
