@@ -29,7 +29,7 @@ from lightning_cv.data.base import VisionData
 from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
-from lightning_cv.networks.generate import Made
+from lightning_cv.networks.generate import PixelCnn, VqVae
 from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
@@ -92,9 +92,10 @@ def panoptic() -> VisionTask:
 
 
 def generator() -> VisionTask:
-    """The density of images, given their class."""
+    """Draws which features become vectors of a book, which follows running averages; its codes have a density."""
     torch.manual_seed(2)
-    network = Made((1, 8, 8), levels=17, num_classes=3, widths=(16,))
+    prior = PixelCnn((1, 4, 4), levels=8, num_classes=3, width=4, num_layers=1, ordered=False)
+    network = VqVae(num_classes=3, num_codes=8, code_width=4, width=4, num_blocks=1, prior=prior)
     return Generate(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), schedule=Cosine(warmup_steps=3))
 
 
