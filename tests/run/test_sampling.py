@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lightning_cv.cli.main import main
+from lightning_cv.contracts import Stage
+from lightning_cv.data import Digits
 from lightning_cv.run import load_task
 from tests.conftest import keep_parser_settings
 
@@ -16,8 +19,7 @@ model:
   class_path: lightning_cv.tasks.Generate
   init_args:
     network:
-      class_path: lightning_cv.networks.generate.Made
-      init_args: {image: [1, 8, 8], levels: 17, num_classes: 10, widths: [16]}
+      {class_path: lightning_cv.networks.generate.NETWORK}
     optimizer:
       class_path: torch.optim.SGD
       init_args: {lr: 0.01}
@@ -28,16 +30,30 @@ trainer: {max_steps: 3, logger: false, accelerator: cpu}
 """
 
 
+NETWORKS = {
+    "made": "Made, init_args: {image: [1, 8, 8], levels: 17, num_classes: 10, widths: [16]}",
+    "vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16}",
+    "conditional_vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16, num_classes: 10}",
+}
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """The folder of a run that was trained for a few steps."""
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """The folders of runs that were trained for a few steps."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(RECIPE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         keep_parser_settings(patch)
-        assert main(["fit", "tiny.yaml", "--run-dir", str(folder / "runs" / "tiny" / "one")]) == 0
-    return folder / "runs" / "tiny" / "one"
+        for name, network in NETWORKS.items():
+            (folder / f"{name}.yaml").write_text(RECIPE.replace("NETWORK", network))
+            assert main(["fit", f"{name}.yaml", "--run-dir", str(folder / "runs" / name / "one")]) == 0
+    return {name: folder / "runs" / name / "one" for name in NETWORKS}
+
+
+@pytest.fixture
+def run(runs) -> Path:
+    """One that has no latent vectors."""
+    return runs["made"]
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -99,4 +115,59 @@ def test_a_mistake_costs_one_line(run, capsys, options, says):
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1
     assert error[0].startswith("error: ")
+    assert says in error[0]
+
+
+def test_an_image_is_edited_one_latent_number_a_row(runs, tmp_path, capsys):
+    """row 243: seven images a row, the same for a number of the test split and for a file of that image."""
+    data = Digits(size_px=8)
+    data.setup("test")
+    image = data.split(Stage.TEST)[5][0]
+    Image.fromarray(image[0].numpy()).save(tmp_path / "five.png")
+    for which in ("5", "five.png"):
+        assert main(["sample", str(runs["vae"]), "--edit", which, "--out", "out"]) == 0
+    number, file = written(tmp_path / "out" / "edit-5"), written(tmp_path / "out" / "edit-five")
+    assert len(number) == 1 + 3 * 7
+    assert number == file
+    assert "3 of 3 latent numbers" in capsys.readouterr().out
+    network = load_task(runs["vae"]).network
+    with torch.no_grad():
+        latents = network.encode(image[None] / 255).mean
+        latents[0, network.encode(image[None] / 255).std[0].argmin()] = -3
+        expected = network.decode(latents)[0, 0]
+    shown = np.asarray(Image.open(tmp_path / "out" / "edit-5" / "0000.png")) / 255
+    assert np.abs(shown - expected.numpy()).max() < 1 / 255
+
+
+def test_the_way_between_two_images_starts_and_ends_with_their_codes(runs, tmp_path):
+    """row 243: ten steps; of a conditional network that of the first image's class."""
+    for name in ("vae", "conditional_vae"):
+        assert main(["sample", str(runs[name]), "--interpolate", "0", "7", "--out", name]) == 0
+        files = sorted((tmp_path / name / "interpolate-0-7").glob("0*.png"))
+        assert len(files) == 10
+        data = Digits(size_px=8)
+        data.setup("test")
+        items = [data.split(Stage.TEST)[number] for number in (0, 7)]
+        network = load_task(runs[name]).network
+        labels = items[0][1].expand(2) if network.num_classes else None
+        with torch.no_grad():
+            expected = network.reconstruct(torch.stack([item[0] for item in items]) / 255, labels)
+        for file, image in zip((files[0], files[-1]), expected, strict=True):
+            assert np.abs(np.asarray(Image.open(file)) / 255 - image[0].numpy()).max() < 1 / 255
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("vae", ["--edit", "9999"], "the test split has images 0 to"),
+        ("vae", ["--edit", "nothing.png"], "no such file, nor the number of a test image"),
+        ("vae", ["--class", "1"], "the network of this run is not conditional"),
+        ("conditional_vae", ["--edit", "five.png"], "give the number of a test image"),
+    ],
+)
+def test_a_wrong_image_costs_one_line(runs, tmp_path, capsys, name, options, says):
+    Image.new("L", (8, 8)).save(tmp_path / "five.png")
+    assert main(["sample", str(runs[name]), *options]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
     assert says in error[0]
