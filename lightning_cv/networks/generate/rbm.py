@@ -52,7 +52,8 @@ class Rbm(Generative):
         self.weight = nn.Parameter(0.01 * torch.randn(num_hidden, self.num_values))
         self.hidden_bias = nn.Parameter(torch.zeros(num_hidden))
         self.visible_bias = nn.Parameter(torch.zeros(self.num_values))
-        self.register_buffer("chains", torch.randint(2, (num_chains, self.num_values)).float())
+        # Whole numbers: averages of weights copy them, and are not averages of black and white.
+        self.register_buffer("chains", torch.randint(2, (num_chains, self.num_values), dtype=torch.uint8))
 
     def free_energy(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) float32, -log p(x) - log Z in nats of images (B, C, H, W) in [0, 1]."""
@@ -65,7 +66,7 @@ class Rbm(Generative):
         end = self._walk(start, draws, self.gibbs_steps)
         if self._persists:
             with torch.no_grad():  # those that have moved go to the end of the queue
-                self.chains.copy_(torch.cat([self.chains[len(end) :], end]))
+                self.chains.copy_(torch.cat([self.chains[len(end) :], end.byte()]))
         return {"free_energy_gap": self._free_energy(visible) - self._free_energy(end)}
 
     def sample(self, draws: Draws, labels: Tensor | None = None) -> Tensor:
@@ -87,7 +88,7 @@ class Rbm(Generative):
             raise UserError(
                 f"network: num_chains is {len(self.chains)}; allowed: 0, or at least the batch size, {count}"
             )
-        return self.chains[:count]
+        return self.chains[:count].float()
 
     @torch.no_grad()
     def _walk(self, visible: Tensor, draws: Draws, steps: int) -> Tensor:

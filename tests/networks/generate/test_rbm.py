@@ -91,7 +91,7 @@ def test_a_long_chain_draws_images_as_often_as_they_are_likely():
 
 def test_one_step_goes_through_the_hidden_units():
     """row 236: from one image, frequencies of 20,000 next ones against sum over h of p(h | v) p(v' | h) in NumPy."""
-    network, joint = tiny(), None
+    network = tiny()
     joint = joint_weights(network)
     expected = (joint / joint.sum(0)) @ (joint[11] / joint[11].sum())
     network.sample_steps = 1
@@ -149,17 +149,17 @@ def test_contrastive_divergence_raises_the_exact_likelihood(options, rate, steps
 def test_persistent_chains_go_on_from_where_they_were():
     """row 236: a state that is kept, in turn where a batch is small; scores neither use nor move it."""
     network = tiny(num_chains=4)
-    images, before = all_images(1, 2, 3)[:3], network.chains.clone()
+    images, before = all_images(1, 2, 3)[:3], network.chains.float()
     network.eval()(images, None, OwnDraws.of_indices(torch.arange(3)))
-    assert torch.equal(network.chains, before)
+    assert torch.equal(network.chains.float(), before)
     draws = OwnDraws.of_indices(torch.arange(3), seed=1)
     network.train()(images, None, draws)
-    assert torch.equal(network.chains[0], before[3])
+    assert torch.equal(network.chains[0].float(), before[3])
     again = OwnDraws.of_indices(torch.arange(3), seed=1)
     hidden_draws, visible_draws = again.uniform(4), again.uniform(6)
     hidden = (hidden_draws < (before[:3] @ network.weight.t() + network.hidden_bias).sigmoid()).float()
     visible = (visible_draws < (hidden @ network.weight + network.visible_bias).sigmoid()).float()
-    assert torch.equal(network.chains[1:], visible)
+    assert torch.equal(network.chains[1:].float(), visible)
     assert torch.equal(network.state_dict()["chains"], network.chains)
     with pytest.raises(UserError, match="num_chains"):
         network(all_images(1, 2, 3)[:5], None, StreamDraws(5))
