@@ -81,13 +81,13 @@ def trained(tmp_path_factory) -> str:
     return save(network, tmp_path_factory.mktemp("run") / "best.ckpt")
 
 
-def accuracy(weights: str | None, *, freeze: bool, seed: int) -> float:
+def accuracy(weights: str | None, *, seed: int) -> float:
     """Of the test digits, after 200 steps with the labels of 50 digits, five a class."""
     torch.manual_seed(seed)
-    network = EncoderClassifier(network=MlpAutoencoder(num_latents=16, widths=(128,)), weights=weights, freeze=freeze)
+    network = EncoderClassifier(network=MlpAutoencoder(num_latents=16, widths=(128,)), weights=weights, freeze=True)
     chosen = TRAIN[balanced(LABELS[TRAIN], 50, seed=seed)]
     assert torch.bincount(LABELS[chosen]).tolist() == [5] * 10
-    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=3e-3)
+    optimizer = torch.optim.Adam(network.head.parameters(), lr=3e-3)
     for _ in range(200):
         loss = nn.functional.cross_entropy(network(DIGITS[chosen]), LABELS[chosen])
         optimizer.zero_grad()
@@ -96,12 +96,10 @@ def accuracy(weights: str | None, *, freeze: bool, seed: int) -> float:
     return (network(DIGITS[TEST]).argmax(1) == LABELS[TEST]).float().mean().item()
 
 
-@pytest.mark.parametrize(("freeze", "gain"), [(False, 0.0), (True, 0.10)])
-def test_with_50_labels_it_is_better_than_a_random_start(trained, freeze, gain):
-    """rows 142, 239: on each of three seeds; as a linear probe by ten points and more."""
-    pairs = [(accuracy(trained, freeze=freeze, seed=s), accuracy(None, freeze=freeze, seed=s)) for s in range(3)]
-    print(pairs)
-    assert all(ours > random + gain for ours, random in pairs), pairs
+def test_with_50_labels_a_linear_probe_is_ten_points_better_than_of_a_random_encoder(trained):
+    """rows 142, 239: on each of three seeds, by ten points and more."""
+    pairs = [(accuracy(trained, seed=seed), accuracy(None, seed=seed)) for seed in range(3)]
+    assert all(ours > random + 0.10 for ours, random in pairs), pairs
 
 
 def test_a_frozen_encoder_stays_and_the_other_learns():
