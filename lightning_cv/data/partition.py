@@ -34,6 +34,32 @@ def hold_out(labels: Tensor, fraction: float, *, seed: int) -> tuple[Tensor, Ten
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
 
+def balanced(labels: Tensor, count: int, *, seed: int) -> Tensor:
+    """Choose samples of which each class has as many as any other, or one more; which ones depends on `seed` alone.
+
+    With fewer than asked for of a class, the others give more. A larger choice of one seed holds the smaller ones.
+
+    Args:
+        labels: (N,) int64 class indices.
+        count: how many to choose, 1 to N.
+        seed: decides which ones.
+
+    Returns:
+        (count,) int64 positions, ascending.
+
+    Raises:
+        UserError: there are not as many.
+    """
+    if count > len(labels):
+        raise UserError(f"data.init_args.num_train: {count} given, allowed: up to {len(labels)}, which there are")
+    shuffled = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    turn = torch.empty_like(labels)  # of each shuffled sample: the how many-th of its class it is
+    for label in labels.unique():
+        members = labels[shuffled] == label
+        turn[members] = torch.arange(int(members.sum()))
+    return shuffled[turn.argsort(stable=True)[:count]].sort().values
+
+
 @dataclass(frozen=True)
 class Fold:
     """One part of k for validation, the others for training (row 18).

@@ -15,8 +15,14 @@ def check_network_fits_data(network: nn.Module, info: DataInfo) -> None:
     """Compare what the network states with what the data publish.
 
     Raises:
-        UserError: the number of classes or of channels differs; names the key and the value to set.
+        UserError: the number of classes or of channels differs, or the network wants values in [0, 1] and the data are
+            normalized; names the key and the value to set.
     """
+    if getattr(network, "takes_unit_range", False) and (any(info.mean) or any(std != 1 for std in info.std)):
+        raise UserError(
+            f"model.init_args.network: {type(network).__name__} takes images in [0, 1], and those of the data are "
+            "normalized: set data.init_args.normalize to false"
+        )
     stated = num_classes(network)
     wanted = info.num_classes
     # One score is enough for two classes: the logit of the second.

@@ -1,13 +1,11 @@
 """What does a trained network see in an image, before it scores the classes?"""
 
-from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from lightning_cv.errors import UserError
 from lightning_cv.networks.head import find_head
+from lightning_cv.networks.saved_part import load_saved
 
 
 class LearnedFeatures(nn.Module):
@@ -31,7 +29,7 @@ class LearnedFeatures(nn.Module):
         self.num_features = head.in_features if isinstance(head, nn.Linear) else head.in_channels
         self._seen: list[Tensor] = []
         if weights is not None:
-            _load(self.network, Path(weights))
+            load_saved(self.network, weights, asked_by=type(self).__name__)
         head.register_forward_pre_hook(self._see)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -51,29 +49,3 @@ def _small() -> nn.Module:
     from lightning_cv.networks.classify import SmallResNet
 
     return SmallResNet(in_channels=1, widths=[16, 32], blocks_per_stage=1)
-
-
-def _load(network: nn.Module, weights: Path) -> None:
-    if weights.is_dir():
-        snapshots = sorted((weights / "checkpoints").glob("best-*.ckpt")) or sorted(weights.glob("best-*.ckpt"))
-        if not snapshots:
-            raise UserError(f"LearnedFeatures: weights is {weights}; there is no best-*.ckpt in its checkpoints")
-        weights = snapshots[-1]
-    try:
-        checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"LearnedFeatures: weights is {weights}, which does not exist") from None
-    except Exception as error:
-        raise UserError(f"LearnedFeatures: weights is {weights}, which is no checkpoint ({error!s:.80})") from error
-    state = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
-    if state is None:
-        state = {
-            name.removeprefix("network."): value
-            for name, value in checkpoint.get("state_dict", {}).items()
-            if name.startswith("network.")
-        }
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).partition("\n")[2].strip() or str(error)
-        raise UserError(f"LearnedFeatures: weights is {weights}, of another network ({first:.100})") from error

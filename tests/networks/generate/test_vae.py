@@ -247,7 +247,7 @@ def test_any_likelihood_fits_any_decoder(kind, likelihood):
 # --- Trained ---
 
 
-def train(network: nn.Module, images: torch.Tensor, *, steps: int, lr: float, kl, batch: int = 64) -> list[float]:
+def train(network: nn.Module, images: torch.Tensor, *, steps: int, lr: float, kl) -> list[float]:
     """-ELBO every 100 steps, by 4,000 draws."""
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     generator = torch.Generator().manual_seed(0)
@@ -255,7 +255,7 @@ def train(network: nn.Module, images: torch.Tensor, *, steps: int, lr: float, kl
     for step in range(steps):
         if step % 100 == 0:
             curve.append(negative_elbo(network, images, step))
-        chosen = images[torch.randint(len(images), (batch,), generator=generator)]
+        chosen = images[torch.randint(len(images), (64,), generator=generator)]
         terms = network(chosen, None, StreamDraws(len(chosen)))
         loss = (terms["reconstruction"] + kl(step) * terms["kl"]).mean()
         optimizer.zero_grad()
@@ -319,12 +319,12 @@ def test_samples_of_bars_are_bars_and_follow_the_seed(of_bars):
 
 
 def squares() -> torch.Tensor:
-    """(81, 1, 12, 12): a square of 4 x 4 pixels at each of 9 x 9 places; x and y are its two factors."""
-    images = torch.zeros(9, 9, 1, 12, 12)
-    for y in range(9):
-        for x in range(9):
-            images[y, x, 0, y : y + 4, x : x + 4] = 1
-    return images.flatten(0, 1)
+    """(81, 1, 12, 12): a square of 5 x 5 pixels with smooth edges at 9 x 9 places, 6 pixels apart in x and 3 in y."""
+    at = torch.arange(12.0)
+    bands = {
+        reach: (3 - (at - torch.linspace(5.5 - reach, 5.5 + reach, 9)[:, None]).abs()).clamp(0, 1) for reach in (1.5, 3)
+    }
+    return torch.einsum("ya,xb->yxab", bands[1.5], bands[3]).reshape(81, 1, 12, 12)
 
 
 def place_of(images: torch.Tensor) -> torch.Tensor:
@@ -335,22 +335,24 @@ def place_of(images: torch.Tensor) -> torch.Tensor:
 
 
 def test_one_latent_number_moves_one_factor_of_the_image():
-    """row 243: a beta-VAE of squares: two numbers in use, each moves the square along one axis, others nothing."""
+    """row 243: a beta-VAE of squares: two numbers in use, each moves the square along one axis, others nothing.
+
+    Factors of one range could be mixed at no cost (Rolinek et al. 2019): those of these squares have two ranges.
+    """
     torch.manual_seed(0)
-    network = MlpVae((1, 12, 12), num_latents=4, width=256, likelihood=Bernoulli())
-    train(network, squares(), steps=3000, lr=2e-3, kl=lambda step: min(8.0, 8.0 * step / 1500))
+    network = MlpVae((1, 12, 12), num_latents=4, width=256, likelihood=Normal(0.4))
+    train(network, squares(), steps=1200, lr=2e-3, kl=lambda step: min(8.0, 8.0 * step / 300))
     with torch.no_grad():
         told = network.encode(squares())
-        used = told.std.mean(0) < 0.9
-        assert used.sum() == 2
-        assert (told.std[:, ~used].mean(0) > 0.9).all()
-        middle = squares()[40, None]
-        sheet = traversal(network, network.encode(middle)).view(4, len(STEPS), 1, 12, 12)[:, 1:-1]
+        assert (told.std.mean(0) < 0.7).sum() == 2
+        assert (told.std.mean(0) > 0.9).sum() == 2
+        sheet = traversal(network, network.encode(squares()[40, None])).view(4, len(STEPS), 1, 12, 12)[:, 1:-1]
     moved = torch.stack([place_of(row).amax(0) - place_of(row).amin(0) for row in sheet])  # (4 rows, 2 factors)
-    assert set(moved[:2].argmax(1).tolist()) == {0, 1}
-    assert (moved[:2].amax(1) > 4).all()
-    assert (moved[:2].amin(1) < 0.35 * moved[:2].amax(1)).all()
-    assert (moved[2:] < 0.5).all()
+    assert moved[:2].argmax(1).tolist() == [1, 0]  # first the row of the number that says most
+    assert moved[0, 1] > 4
+    assert moved[1, 0] > 2
+    assert (moved[:2].amin(1) < 0.25 * moved[:2].amax(1)).all()
+    assert (moved[2:] < 0.25).all()
 
 
 def test_the_class_says_what_the_latents_need_not():

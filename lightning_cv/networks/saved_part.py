@@ -1,0 +1,56 @@
+"""How does a network, or a part of it, start with the weights of a run that ended?"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_cv.errors import UserError
+
+
+def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_by: str = "network") -> None:
+    """Give a module the weights that a part of the network of a run had, in the run's best snapshot.
+
+    Averaged weights are taken where the run scored by them.
+
+    Args:
+        module: changed in place; all its weights must be there, and no others.
+        weights: a checkpoint, or the folder of a run: then its best one.
+        part: name of the module in the saved network, such as `encoder`; "": all of it.
+        asked_by: who, for the error.
+
+    Raises:
+        UserError: the file is missing or no checkpoint, or holds another network.
+    """
+    path = Path(weights).expanduser()
+    start = f"{part}." if part else ""
+    saved = _network_weights(path, asked_by)
+    state = {name.removeprefix(start): value for name, value in saved.items() if name.startswith(start)}
+    if not state:
+        raise UserError(f"{asked_by}: weights is {path}, whose network has no {part or 'weights'}")
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).partition("\n")[2].strip() or str(error)
+        first = " ".join(first.split())
+        raise UserError(f"{asked_by}: weights is {path}, of another network ({first:.100})") from error
+
+
+def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
+    if path.is_dir():
+        snapshots = sorted((path / "checkpoints").glob("best-*.ckpt")) or sorted(path.glob("best-*.ckpt"))
+        if not snapshots:
+            raise UserError(f"{asked_by}: weights is {path}; there is no best-*.ckpt in its checkpoints")
+        path = snapshots[-1]
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
+        state: dict[str, Tensor] = checkpoint.get("state_dict", {})
+    except FileNotFoundError:
+        raise UserError(f"{asked_by}: weights is {path}, which does not exist") from None
+    except Exception as error:
+        raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint ({error!s:.80})") from error
+    if averaged is not None:
+        return dict(averaged)
+    start = "network."
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
