@@ -1,6 +1,7 @@
 """Networks that learn a distribution of images, or a code of them."""
 
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -18,6 +19,7 @@ from lightning_cv.networks.generate.vq_vae import VqVae
 __all__ = [
     "Autoregressive",
     "Bernoulli",
+    "CaptionedCodes",
     "Categorical",
     "DiscretizedLogistic",
     "DiscretizedNormal",
