@@ -71,8 +71,9 @@ class CaptionedCodes(Autoregressive):
         vectors = [self.code_vectors.weight, *([] if self.word_vectors is None else [self.word_vectors.weight])]
         for embedding in (self.start, self.positions, *vectors):
             nn.init.normal_(embedding, std=_STD)
-        for parameter in self.code_head.parameters():
-            nn.init.zeros_(parameter)
+        for head in (self.code_head, self.word_head):
+            for parameter in () if head is None else head.parameters():
+                nn.init.zeros_(parameter)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
         """`nll` (B,) of the image, and `caption` (B,) of its words, in nats."""
