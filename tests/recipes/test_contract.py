@@ -106,6 +106,11 @@ SMALLER = {
     "imagenet_vit_b16": {f"{NETWORK}.depth": "1"},
     "imagenet_swin_t": {f"{NETWORK}.depths": "[1, 1, 1, 1]"},
     "imagenet_mixer_b16": {f"{NETWORK}.num_blocks": "1"},
+    "cifar10_vqvae": {
+        f"{NETWORK}.width": "16",
+        f"{NETWORK}.prior.init_args.width": "8",
+        f"{NETWORK}.prior.init_args.num_layers": "1",
+    },
     "cifar10_pixelcnn": {f"{NETWORK}.width": "12", f"{NETWORK}.num_layers": "1"},
 }
 

@@ -2,6 +2,7 @@
 
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -24,6 +25,7 @@ from lightning_cv.networks.generate.vq_vae import VqVae
 __all__ = [
     "Autoregressive",
     "Bernoulli",
+    "CaptionedCodes",
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",

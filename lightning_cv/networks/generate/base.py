@@ -80,6 +80,10 @@ class Autoregressive(Generative):
         """`nll` (B,) in nats."""
         return {"nll": -self.log_prob(images, labels)}
 
+    def other_terms(self, labels: Tensor | None) -> Mapping[str, Tensor]:
+        """Named losses (B,) of what is not the values: none, where an author writes none."""
+        return {}
+
     def log_prob(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B,) float32, log p(x) in nats of images (B, C, H, W) in [0, 1]."""
         return self.log_prob_of_values(to_levels(images, self.levels), labels)

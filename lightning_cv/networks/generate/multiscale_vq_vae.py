@@ -69,12 +69,18 @@ class MultiscaleVqVae(Generative):
         self.join = nn.Conv2d(width + code_width, code_width, 1)
         self.bottom_codebook = Codebook(num_codes, code_width)
         self.decoder = up(2 * code_width, likelihood.maps * image[0], num_doublings=num_halvings, **sizes)
-        classes = {"num_classes": num_classes}
-        self.top_prior = top_prior or code_prior(top_grid, num_codes, **classes)
-        self.bottom_prior = bottom_prior or code_prior(bottom_grid, num_codes, context_channels=code_width, **classes)
-        check_prior("top_prior", self.top_prior, top_grid, levels=num_codes, **classes)
+        self.top_prior = top_prior or code_prior(top_grid, num_codes, num_classes=num_classes)
+        self.bottom_prior = bottom_prior or code_prior(
+            bottom_grid, num_codes, num_classes=num_classes, context_channels=code_width
+        )
+        check_prior("top_prior", self.top_prior, top_grid, levels=num_codes, num_classes=num_classes)
         check_prior(
-            "bottom_prior", self.bottom_prior, bottom_grid, levels=num_codes, context_channels=code_width, **classes
+            "bottom_prior",
+            self.bottom_prior,
+            bottom_grid,
+            levels=num_codes,
+            num_classes=num_classes,
+            context_channels=code_width,
         )
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:

@@ -65,13 +65,17 @@ class VqVae(Generative):
         check_prior("prior", self.prior, self.grid, levels=num_codes, num_classes=num_classes)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
-        """Each (B,): `reconstruction` and `prior` in nats, whose sum is not below -log p(x), and `commitment`."""
+        """Each (B,): `reconstruction` and `prior` in nats, whose sum is not below -log p(x), and `commitment`.
+
+        What else the prior has to learn is beside them, such as `caption`.
+        """
         features = self.encoder(2 * images - 1)
         quantized = self.codebook(features)
         log_p_image, log_p_codes = self._log_probs(images, labels, quantized)
         if self.training:
             self.codebook.follow(features, quantized.codes, draws)
-        return {"reconstruction": -log_p_image, "commitment": quantized.commitment, "prior": -log_p_codes}
+        terms = {"reconstruction": -log_p_image, "commitment": quantized.commitment, "prior": -log_p_codes}
+        return {**terms, **self.prior.other_terms(labels)}
 
     @torch.no_grad()
     def bound(self, images: Tensor, labels: Tensor | None, draws: Draws, *, num_samples: int = 1) -> Tensor:
@@ -82,9 +86,12 @@ class VqVae(Generative):
     @torch.no_grad()
     def sample(self, draws: Draws, labels: Tensor | None = None) -> Tensor:
         """New images (B, C, H, W) in [0, 1]: codes of the prior, and pixels of the decoder."""
-        codes = self.prior.sample_values(draws, labels)[:, 0]
-        outputs = self._outputs(self.codebook.look_up(codes))
-        return self.likelihood.draw(outputs, draws.uniform(*self.image))
+        return self.draw(self.prior.sample_values(draws, labels)[:, 0], draws)
+
+    @torch.no_grad()
+    def draw(self, codes: Tensor, draws: Draws) -> Tensor:
+        """New images (B, C, H, W) in [0, 1] of codes (B, h, w)."""
+        return self.likelihood.draw(self._outputs(self.codebook.look_up(codes)), draws.uniform(*self.image))
 
     def codes(self, images: Tensor) -> Sequence[Tensor]:
         """One grid (B, h, w) int64 in [0, num_codes)."""
