@@ -11,7 +11,7 @@ from lightning_cv.recipe.request import SampleRequest
 from lightning_cv.recipe.suggest import hint
 
 HELP = """\
-usage: lightning-cv sample RUN [--num N] [--class CLASS] [--seed N]
+usage: lightning-cv sample RUN [--num N] [--class CLASS | --caption TEXT] [--seed N]
        lightning-cv sample RUN --edit IMAGE
        lightning-cv sample RUN --interpolate IMAGE IMAGE
 
@@ -21,6 +21,7 @@ of the test split.
 
   --num N             how many images (default: 64)
   --class CLASS       of a conditional network: number or name of the class (default: the classes in turn)
+  --caption TEXT      of a network that reads text: what the images should show
   --seed N            other images for another number (default: 0)
   --batch-size N      images drawn at once (default: 64); the images are the same for every one
   --edit IMAGE        change one latent number after another by -3 to 3 standard deviations: a row each
@@ -32,12 +33,14 @@ Written are grid.png and each image in a file of its own; a command that is repe
 
 examples:
   lightning-cv sample runs/digits_pixelcnn/<run id> --num 64 --class 3
+  lightning-cv sample runs/shapes_text_to_image/<run id> --caption "red square"
   lightning-cv sample runs/digits_vae/<run id> --interpolate 0 7"""
 
 # Option: how many values follow it.
 _OPTIONS = {
     "--num": 1,
     "--class": 1,
+    "--caption": 1,
     "--seed": 1,
     "--batch-size": 1,
     "--edit": 1,
@@ -64,7 +67,9 @@ def _request(arguments: Sequence[str]) -> SampleRequest:
         raise UserError(f"sample needs one RUN: the folder of a run, or a checkpoint in it; {len(words)} given")
     if "--edit" in values and "--interpolate" in values:
         raise UserError("--edit and --interpolate exclude each other")
-    for option in ("--num", "--class"):
+    if "--class" in values and "--caption" in values:
+        raise UserError("--class and --caption exclude each other")
+    for option in ("--num", "--class", "--caption"):
         for other in ("--edit", "--interpolate"):
             if option in values and other in values:
                 raise UserError(f"{option} and {other} exclude each other: {other} changes images that there are")
@@ -73,6 +78,7 @@ def _request(arguments: Sequence[str]) -> SampleRequest:
         run=Path(words[0]),
         num=_number(values, "--num", 64, least=1),
         label=values.get("--class", [None])[0],
+        caption=values.get("--caption", [None])[0],
         seed=_number(values, "--seed", 0, least=0),
         batch_size=_number(values, "--batch-size", 64, least=1),
         edit=values.get("--edit", [None])[0],

@@ -46,6 +46,7 @@ from lightning_cv.contracts.generation import (
     HasLatents,
     HasLogProb,
     Posterior,
+    ReadsCaptions,
     Reconstructs,
 )
 from lightning_cv.contracts.segmentation import (
@@ -107,6 +108,7 @@ __all__ = [
     "PixelSet",
     "Pixels",
     "Posterior",
+    "ReadsCaptions",
     "PublishesInfo",
     "Reconstructs",
     "Scored",

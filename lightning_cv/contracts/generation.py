@@ -156,6 +156,19 @@ class HasCodes(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsCaptions(Protocol):
+    """A distribution of images given a text."""
+
+    def sample_caption(self, draws: Draws, caption: str) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], new images of one caption, which may be none of those of the training.
+
+        Raises:
+            UserError: a word that is unknown, or too many; or a network that reads none after all.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class GeneratedOutput:
     """What is known of each image of a scored batch; None: the network does not say.

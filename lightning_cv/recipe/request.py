@@ -70,6 +70,7 @@ class SampleRequest:
         run: a run folder, or a checkpoint inside one.
         num: how many images, 1 or more.
         label: number or name of the class; None: the classes in turn.
+        caption: what the images should show; None: no text.
         seed: other images for another one, 0 or more.
         batch_size: images drawn at once, 1 or more.
         edit: a picture file, or the number of a test image, whose latent numbers are changed.
@@ -81,6 +82,7 @@ class SampleRequest:
     run: Path
     num: int = 64
     label: str | None = None
+    caption: str | None = None
     seed: int = 0
     batch_size: int = 64
     edit: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, GenerativeNetwork, HasLatents, Stage
+from lightning_cv.contracts import IMAGE, INDEX, LABEL, GenerativeNetwork, HasLatents, ReadsCaptions, Stage
 from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
 from lightning_cv.networks.generate.latents import STEPS, interpolation, traversal
@@ -74,8 +75,7 @@ def _execute(request: SampleRequest) -> list[str]:
     start = time.monotonic()
     images = _samples(loaded, request, label)
     took = time.monotonic() - start
-    name = f"seed-{request.seed}" if label is None else f"seed-{request.seed}-class-{label}"
-    files = _write(loaded.home / name, images)
+    files = _write(loaded.home / _folder_name(request, label), images)
     return [
         f"samples   {len(images)} of {loaded.source} in {took:.1f} s",
         f"grid      {display_path(files)}/grid.png",
@@ -125,6 +125,13 @@ def _label(loaded: _Loaded, given: str) -> int:
     return names.index(given)
 
 
+def _folder_name(request: SampleRequest, label: int | None) -> str:
+    if request.caption is not None:
+        words = "-".join(re.findall(r"\w+", request.caption))
+        return f"seed-{request.seed}-caption-{words}"
+    return f"seed-{request.seed}" if label is None else f"seed-{request.seed}-class-{label}"
+
+
 @torch.no_grad()
 def _samples(loaded: _Loaded, request: SampleRequest, label: int | None) -> Tensor:
     """(num, C, H, W) float32 in [0, 1], on the CPU."""
@@ -136,7 +143,13 @@ def _samples(loaded: _Loaded, request: SampleRequest, label: int | None) -> Tens
             if loaded.network.num_classes is not None:
                 labels = index % loaded.network.num_classes if label is None else torch.full_like(index, label)
             draws = OwnDraws.of_indices(index, seed=request.seed)
-            parts.append(loaded.network.sample(draws, labels).float().cpu())
+            if request.caption is None:
+                images = loaded.network.sample(draws, labels)
+            elif isinstance(loaded.network, ReadsCaptions):
+                images = loaded.network.sample_caption(draws, request.caption)
+            else:
+                raise UserError(f"--caption: {type(loaded.network).__name__} reads no text; allowed: a run of a VqVae")
+            parts.append(images.float().cpu())
             advance(len(index))
     return torch.cat(parts)
 

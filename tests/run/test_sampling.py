@@ -30,8 +30,12 @@ trainer: {max_steps: 3, logger: false, accelerator: cpu}
 """
 
 
+CAPTIONS = [f"{size} {number}" for size in ("small", "large") for number in range(5)]
 NETWORKS = {
     "made": "Made, init_args: {image: [1, 8, 8], levels: 17, num_classes: 10, widths: [16]}",
+    "captions": "VqVae, init_args: {num_classes: 10, num_codes: 8, width: 8, prior: {class_path: "
+    "lightning_cv.networks.generate.CaptionedCodes, init_args: {image: [1, 4, 4], levels: 8, num_classes: 10, "
+    f"captions: [{', '.join(CAPTIONS)}], width: 8, num_heads: 2}}}}}}",
     "vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16}",
     "conditional_vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16, num_classes: 10}",
 }
@@ -86,6 +90,22 @@ def test_a_class_is_asked_for_by_number_or_name(run, tmp_path):
     assert written(tmp_path / "other" / "seed-0-class-4") != written(tmp_path / "number" / "seed-0-class-3")
 
 
+def test_a_caption_is_drawn(runs, tmp_path):
+    """row 246: that of a class gives its images, and new ones may be made of known words."""
+    for name, options in {
+        "class": ["--class=1"],
+        "text": ["--caption", "small 1"],
+        "new": ["--caption=1 large"],
+    }.items():
+        assert main(["sample", str(runs["captions"]), "--num=4", "--out", str(tmp_path / name), *options]) == 0
+    of_class, of_text, new = (
+        written(tmp_path / folder)
+        for folder in ("class/seed-0-class-1", "text/seed-0-caption-small-1", "new/seed-0-caption-1-large")
+    )
+    assert of_class == of_text
+    assert of_class.keys() == new.keys()
+
+
 def test_samples_lie_in_the_folder_of_the_run(run):
     assert main(["sample", str(run), "--num=2"]) == 0
     assert len(written(run / "samples" / "seed-0")) == 3
@@ -107,6 +127,8 @@ def test_samples_lie_in_the_folder_of_the_run(run):
         (["RUN", "--class=cat"], "no class of the data"),
         (["RUN", "--edit=0"], "Made has no latent vectors"),
         (["RUN", "--interpolate", "0", "1"], "Made has no latent vectors"),
+        (["RUN", "--caption=a 3"], "Made reads no text"),
+        (["RUN", "--caption=a 3", "--class=3"], "exclude each other"),
         (["nowhere"], "no such file or run folder"),
     ],
 )
@@ -161,6 +183,7 @@ def test_the_way_between_two_images_starts_and_ends_with_their_codes(runs, tmp_p
     [
         ("vae", ["--edit", "9999"], "the test split has images 0 to"),
         ("vae", ["--edit", "nothing.png"], "no such file, nor the number of a test image"),
+        ("captions", ["--caption", "small 7"], "'7' is unknown; allowed: 0, 1, 2, 3, 4, large, small"),
         ("vae", ["--class", "1"], "the network of this run is not conditional"),
         ("conditional_vae", ["--edit", "five.png"], "give the number of a test image"),
     ],

@@ -10,7 +10,7 @@ from lightning_cv.contracts import Draws
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.causal_attention import CausalBlock
 from lightning_cv.networks.generate.base import Autoregressive, check_at_least
-from lightning_cv.ops.levels import log_prob_of, pick
+from lightning_cv.ops.levels import from_levels, log_prob_of, pick
 
 _STD = 0.02  # of embeddings at the start, as in GPT-2
 
@@ -101,6 +101,10 @@ class CaptionedCodes(Autoregressive):
         return self._draw(uniform, self._texts_of(labels, len(uniform)))
 
     def sample_caption(self, draws: Draws, caption: str) -> Tensor:
+        """See `ReadsCaptions`."""
+        return from_levels(self.sample_values_of_caption(draws, caption), self.levels)
+
+    def sample_values_of_caption(self, draws: Draws, caption: str) -> Tensor:
         """New values (B, C, H, W) int64 in [0, L) of a caption that may be new.
 
         Raises:

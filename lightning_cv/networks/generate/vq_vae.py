@@ -10,6 +10,7 @@ from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.codebook import Codebook, Quantized
 from lightning_cv.networks.blocks.strided import down, grid_of, up
 from lightning_cv.networks.generate.base import Autoregressive, Generative, check_at_least
+from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.likelihoods import DiscretizedLogistic, Likelihood
 from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 
@@ -89,6 +90,15 @@ class VqVae(Generative):
         return self.draw(self.prior.sample_values(draws, labels)[:, 0], draws)
 
     @torch.no_grad()
+    @torch.no_grad()
+    def sample_caption(self, draws: Draws, caption: str) -> Tensor:
+        """See `ReadsCaptions`; the prior reads it."""
+        if not isinstance(self.prior, CaptionedCodes):
+            raise UserError(
+                f"caption {caption!r}: the prior {type(self.prior).__name__} reads none; allowed: CaptionedCodes"
+            )
+        return self.draw(self.prior.sample_values_of_caption(draws, caption)[:, 0], draws)
+
     def draw(self, codes: Tensor, draws: Draws) -> Tensor:
         """New images (B, C, H, W) in [0, 1] of codes (B, h, w)."""
         return self.likelihood.draw(self._outputs(self.codebook.look_up(codes)), draws.uniform(*self.image))

@@ -72,10 +72,10 @@ def test_drawing_a_caption_is_drawing_its_class():
     for label, caption in enumerate(CAPTIONS):
         labels = torch.full((50,), label)
         of_class = built.sample_values(draws(50), labels)
-        assert torch.equal(built.sample_caption(draws(50), caption), of_class)
+        assert torch.equal(built.sample_values_of_caption(draws(50), caption), of_class)
         uniform = draws(50).uniform(2, 2, 1).permute(0, 3, 1, 2)
         assert torch.equal(built.draw_by_full_passes(uniform, labels), of_class)
-    assert not torch.equal(built.sample_caption(draws(50), "blue square"), of_class)
+    assert not torch.equal(built.sample_values_of_caption(draws(50), "blue square"), of_class)
 
 
 def test_a_caption_is_learned_with_the_codes_of_a_vq_vae():
@@ -90,7 +90,7 @@ def test_a_caption_is_learned_with_the_codes_of_a_vq_vae():
 @pytest.mark.parametrize("caption", ["purple square", "red square red"])
 def test_words_that_were_never_seen_are_one_line(caption):
     with pytest.raises(UserError, match="allowed"):
-        made().sample_caption(draws(1), caption)
+        made().sample_values_of_caption(draws(1), caption)
 
 
 def test_each_class_needs_its_caption():
@@ -128,7 +128,7 @@ def test_shapes_have_the_colour_that_the_caption_says():
     network.eval()
     right = 0
     for color in COLORS:
-        codes = prior.sample_caption(draws(40), color)[:, 0]
+        codes = prior.sample_values_of_caption(draws(40), color)[:, 0]
         right += sum(color_of(image) == color for image in network.decode_codes([codes]).detach())
     assert right >= 0.8 * 160
 
