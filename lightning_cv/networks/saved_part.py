@@ -1,15 +1,31 @@
 """How does a network, or a part of it, start with the weights of a run that ended?"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from lightning_cv.errors import UserError
+from lightning_cv.record.manifest import newest_valid
+
+_REPLACED: ContextVar[bool] = ContextVar("_REPLACED", default=False)
+
+
+@contextmanager
+def weights_are_replaced() -> Iterator[None]:
+    """Around what builds a network that then gets all weights from its own checkpoint: others may be gone by now."""
+    token = _REPLACED.set(True)
+    try:
+        yield
+    finally:
+        _REPLACED.reset(token)
 
 
 def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_by: str = "network") -> None:
-    """Give a module the weights that a part of the network of a run had, in the run's best snapshot.
+    """Give a module the weights that a part of the network of a run had, in the run's newest best snapshot.
 
     Averaged weights are taken where the run scored by them.
 
@@ -23,6 +39,8 @@ def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_
         UserError: the file is missing or no checkpoint, or holds another network.
     """
     path = Path(weights).expanduser()
+    if _REPLACED.get() and not path.exists():
+        return
     start = f"{part}." if part else ""
     saved = _network_weights(path, asked_by)
     state = {name.removeprefix(start): value for name, value in saved.items() if name.startswith(start)}
@@ -38,10 +56,14 @@ def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_
 
 def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
     if path.is_dir():
-        snapshots = sorted((path / "checkpoints").glob("best-*.ckpt")) or sorted(path.glob("best-*.ckpt"))
-        if not snapshots:
-            raise UserError(f"{asked_by}: weights is {path}; there is no best-*.ckpt in its checkpoints")
-        path = snapshots[-1]
+        folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
+        snapshot, _ = newest_valid(folder, "best-*.ckpt")
+        if snapshot is None:
+            raise UserError(
+                f"{asked_by}: weights is {path}, where no valid best-*.ckpt is; allowed: the folder of one run, or a "
+                "checkpoint"
+            )
+        path = snapshot
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None

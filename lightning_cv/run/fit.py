@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
@@ -13,6 +14,7 @@ from lightning_cv.callbacks import Progress, Snapshot
 from lightning_cv.callbacks.checkpoint_io import wait_until_written
 from lightning_cv.contracts import is_trainable_task
 from lightning_cv.errors import DONE, PREEMPTED, Preempted, UserError
+from lightning_cv.networks.saved_part import weights_are_replaced
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.record.progress import read_progress
 from lightning_cv.record.trial import TrialNote, read_trial_note
@@ -72,6 +74,7 @@ class _Training:
         self._lock: RunLock | None = None
         self._resume: Resume | None = None
         self._cli: RecipeCLI | None = None
+        self._while_building = ExitStack()
         self.together = Together(signals)
         self._start = _Start(signals)
         self._stop = StopOnSignal(signals)
@@ -89,7 +92,8 @@ class _Training:
         values = check_recipe(request.composed, request.allow_code)
         checkpoint = None if request.checkpoint is None else find_checkpoint(request.checkpoint)
         try:
-            cli = self._cli = build(request.composed, values, self._prepare)
+            with self._while_building:
+                cli = self._cli = build(request.composed, values, self._prepare)
             self._connect(cli)
             if self._resume is not None:
                 checkpoint = self._resume.checkpoint
@@ -124,6 +128,8 @@ class _Training:
         resolved = cli.resolved
         begun = begin(request, resolved)
         self._folder, self._resume, self._lock = begun.folder, begun.resume, begun.lock
+        if begun.resume is not None and begun.resume.checkpoint is not None:
+            self._while_building.enter_context(weights_are_replaced())
         folder, recipe = begun.folder, yaml.safe_load(resolved)
         self.together.join(folder.path)
         self._start.recipe = recipe

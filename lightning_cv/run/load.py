@@ -6,6 +6,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from lightning_cv.errors import UserError
+from lightning_cv.networks.saved_part import weights_are_replaced
 from lightning_cv.recipe.compose import compose
 from lightning_cv.recipe.files import read_recipe
 from lightning_cv.run.build import build, check_recipe
@@ -36,7 +37,8 @@ def load_run(run: str | Path, *, allow_code: tuple[str, ...] = ()) -> tuple[Visi
     if folder is None:
         raise UserError(f"{checkpoint}: lies in no run folder (no recipe.yaml above it)")
     composed = compose([read_recipe(folder / "recipe.yaml")], [("trainer.logger", "false")])
-    cli = build(composed, check_recipe(composed, allow_code), prepare=lambda _: None)
+    with weights_are_replaced():
+        cli = build(composed, check_recipe(composed, allow_code), prepare=lambda _: None)
     task = cli.model
     with reading(checkpoint):
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -8,6 +8,7 @@ import torch
 from lightning_cv.contracts import is_trainable_task
 from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
+from lightning_cv.networks.saved_part import weights_are_replaced
 from lightning_cv.recipe.request import RunRequest
 from lightning_cv.run.batch.finder import forget_found_batch
 from lightning_cv.run.build import Printed, build, check_recipe, print_if_asked
@@ -69,7 +70,8 @@ def _score(request: RunRequest) -> int:
             home = create_run_folder(request.runs_dir, request.name, None).path
         cli.trainer_overrides["default_root_dir"] = str(home)
 
-    cli = build(request.composed, values, prepare)
+    with weights_are_replaced():
+        cli = build(request.composed, values, prepare)
     assert home is not None
     if request.verb == "predict":
         return _predict(request, cli, checkpoint, home)

@@ -14,8 +14,9 @@ from lightning_cv.data.partition import balanced
 from lightning_cv.errors import UserError
 from lightning_cv.networks.classify import EncoderClassifier
 from lightning_cv.networks.generate import ConvAutoencoder, Made, MlpAutoencoder, MlpVae
-from lightning_cv.networks.saved_part import load_saved
+from lightning_cv.networks.saved_part import load_saved, weights_are_replaced
 from lightning_cv.ops.draws import StreamDraws
+from lightning_cv.record.manifest import describe, write_manifest
 from lightning_cv.tasks.fit_to_data import check_network_fits_data
 from tests.tolerances import assert_close
 
@@ -47,9 +48,19 @@ def test_averaged_weights_are_taken_where_the_run_scored_by_them(tmp_path):
     raw, averaged = MlpAutoencoder(), MlpAutoencoder()
     (tmp_path / "checkpoints").mkdir()
     for scored, expected in (("averaged", averaged), ("raw", raw)):
-        save(raw, tmp_path / "checkpoints" / "best-1.ckpt", averaged_network=averaged.state_dict(), scored=scored)
+        best = tmp_path / "checkpoints" / f"best-{scored}.ckpt"
+        save(raw, best, averaged_network=averaged.state_dict(), scored=scored)
+        write_manifest(best, describe(best, epoch=0, step=1))
         built = EncoderClassifier(network=MlpAutoencoder(), weights=str(tmp_path))
         assert torch.equal(built.encoder.heads[0].weight, expected.encoder.heads[0].weight)
+
+
+def test_weights_that_are_replaced_anyway_may_be_gone():
+    """A run scores, goes on and draws when the run that it started from was deleted."""
+    with weights_are_replaced():
+        EncoderClassifier(weights="gone.ckpt")
+    with pytest.raises(UserError, match="does not exist"):
+        EncoderClassifier(weights="gone.ckpt")
 
 
 def test_a_part_or_all_of_a_network_can_be_loaded(tmp_path):
@@ -154,7 +165,7 @@ def test_a_mistake_is_one_line(tmp_path):
         (lambda: EncoderClassifier(network=Made()), "Made has no encoder"),
         (lambda: EncoderClassifier(network=MlpVae(num_classes=3)), "allowed: num_classes: null"),
         (lambda: EncoderClassifier(weights="nowhere.ckpt"), "weights is nowhere.ckpt, which does not exist"),
-        (lambda: EncoderClassifier(weights=str(tmp_path)), "there is no best-"),
+        (lambda: EncoderClassifier(weights=str(tmp_path)), "no valid best-"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "none.ckpt")), "whose network has no encoder"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "text.ckpt")), "which is no checkpoint"),
         (lambda: EncoderClassifier(weights=other), "of another network"),
