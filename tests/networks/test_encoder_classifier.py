@@ -22,7 +22,8 @@ from tests.tolerances import assert_close
 
 BUNCH = load_digits()
 DIGITS, LABELS = torch.from_numpy(BUNCH.images).float()[:, None] / 16, torch.from_numpy(BUNCH.target).long()
-TRAIN, TEST = torch.arange(0, 1400), torch.arange(1400, 1797)
+ORDER = torch.randperm(len(DIGITS), generator=torch.Generator().manual_seed(0))
+TRAIN, TEST = ORDER[:1400], ORDER[1400:]
 
 
 def save(network: nn.Module, path, **more):
@@ -77,13 +78,17 @@ def test_a_part_or_all_of_a_network_can_be_loaded(tmp_path):
     assert all(torch.equal(value, part.encoder.state_dict()[name]) for name, value in before.items())
 
 
+def autoencoder() -> MlpAutoencoder:
+    return MlpAutoencoder(num_latents=32, widths=(256, 128))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> str:
-    """A checkpoint of an autoencoder that saw the training digits for 1,000 steps, and no label."""
+    """A checkpoint of an autoencoder that saw the training digits for 1,500 steps, and no label."""
     torch.manual_seed(0)
-    network = MlpAutoencoder(num_latents=16, widths=(128,))
+    network = autoencoder()
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    for _ in range(1000):
+    for _ in range(1500):
         images = DIGITS[TRAIN[torch.randint(len(TRAIN), (128,))]]
         loss = network(images, None, StreamDraws(128))["squared_error"].mean()
         optimizer.zero_grad()
@@ -92,14 +97,15 @@ def trained(tmp_path_factory) -> str:
     return save(network, tmp_path_factory.mktemp("run") / "best.ckpt")
 
 
-def accuracy(weights: str | None, *, seed: int) -> float:
-    """Of the test digits, after 200 steps with the labels of 50 digits, five a class."""
-    torch.manual_seed(seed)
-    network = EncoderClassifier(network=MlpAutoencoder(num_latents=16, widths=(128,)), weights=weights, freeze=True)
+def accuracy(weights: str | None, *, seed: int, encoder_lr: float) -> float:
+    """Of the test digits, after 300 steps with the labels of 50 digits, five a class."""
+    torch.manual_seed(100 + seed)
+    network = EncoderClassifier(network=autoencoder(), weights=weights, freeze=encoder_lr == 0)
     chosen = TRAIN[balanced(LABELS[TRAIN], 50, seed=seed)]
     assert torch.bincount(LABELS[chosen]).tolist() == [5] * 10
-    optimizer = torch.optim.Adam(network.head.parameters(), lr=3e-3)
-    for _ in range(200):
+    groups = [{"params": network.head.parameters()}, {"params": network.encoder.parameters(), "lr": encoder_lr}]
+    optimizer = torch.optim.AdamW(groups, lr=3e-3, weight_decay=1e-4)
+    for _ in range(300):
         loss = nn.functional.cross_entropy(network(DIGITS[chosen]), LABELS[chosen])
         optimizer.zero_grad()
         loss.backward()
@@ -107,9 +113,16 @@ def accuracy(weights: str | None, *, seed: int) -> float:
     return (network(DIGITS[TEST]).argmax(1) == LABELS[TEST]).float().mean().item()
 
 
-def test_with_50_labels_a_linear_probe_is_ten_points_better_than_of_a_random_encoder(trained):
-    """rows 142, 239: on each of three seeds, by ten points and more."""
-    pairs = [(accuracy(trained, seed=seed), accuracy(None, seed=seed)) for seed in range(3)]
+def test_with_50_labels_it_is_better_than_from_a_random_start(trained):
+    """rows 142, 239: fine-tuned gently, on each of three choices of labels, against all layers trained from scratch."""
+    pairs = [(accuracy(trained, seed=s, encoder_lr=3e-4), accuracy(None, seed=s, encoder_lr=3e-3)) for s in range(3)]
+    assert all(ours > scratch for ours, scratch in pairs), pairs
+    assert sum(ours - scratch for ours, scratch in pairs) / 3 > 0.02
+
+
+def test_a_linear_probe_is_better_than_that_of_a_random_encoder(trained):
+    """row 142: by ten points and more, on each of three choices of labels."""
+    pairs = [(accuracy(trained, seed=s, encoder_lr=0), accuracy(None, seed=s, encoder_lr=0)) for s in range(3)]
     assert all(ours > random + 0.10 for ours, random in pairs), pairs
 
 
