@@ -118,7 +118,7 @@ def test_a_context_changes_what_is_said_and_drawn(channels):
     assert not same[:, :, 3, 1:4].any()
     assert same[:, :, :2].all()
     uniform = torch.rand(2, channels, 4, 5, generator=drawn)
-    of_both = [network.draw_values(uniform, labels, given) for given in (context, -context)]
+    of_both = [network.draw_values(uniform, labels, given) for given in (context, -9 * context)]
     assert not torch.equal(*of_both)
     assert torch.equal(of_both[0], network.draw_by_full_passes(uniform, labels, context))
     assert_close(
