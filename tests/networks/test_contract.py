@@ -16,7 +16,6 @@ from torch import nn
 
 import lightning_cv.networks
 from lightning_cv.networks import find_head, num_classes, start_head
-from tests.tolerances import assert_close
 
 
 def own_networks(folder: str = "") -> list[type[nn.Module]]:
@@ -93,7 +92,9 @@ def test_scores_do_not_depend_on_batch_mates(network):
     built, images = network().eval(), images_for(network)
     with torch.no_grad():
         together = built(images)
-        assert_close(torch.cat([built(image[None]) for image in images]), together)
+        alone = torch.cat([built(image[None]) for image in images])
+        # Libraries add in another order for another batch size: on some processors by more than one layer's rounding.
+        torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
         assert torch.equal(built(images), together)
 
 

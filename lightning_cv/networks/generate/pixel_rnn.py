@@ -42,7 +42,7 @@ class PixelRnn(Autoregressive):
         *,
         levels: int = 17,
         num_classes: int | None = None,
-        width: int = 16,
+        width: int = 24,
         num_layers: int = 2,
         kernel_size: int = 7,
     ) -> None:

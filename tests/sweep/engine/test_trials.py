@@ -257,7 +257,7 @@ def test_a_trial_on_two_devices_is_one_run_and_both_processes_end_when_it_is_pru
     until(lambda: len(watch(0)) == 2)
     until(lambda: len(watch(1)) == 2)
     until(lambda: (watch(1), results_of("ddp").trials[1].state)[1] == "pruned")
-    assert len(marks) == 4
+    assert len(marks) >= 4  # a process that these two start has their command line for a moment
     until(lambda: all_gone(sorted(marks)), polls=300)
     assert end_of(parent) == 0, Path("output.txt").read_text()
     trials = results_of("ddp").trials
