@@ -1,5 +1,7 @@
 """How does a network, or a part of it, start with the weights of a run that ended?"""
 
+import pickle
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,18 +62,22 @@ def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
         snapshot, _ = newest_valid(folder, "best-*.ckpt")
         if snapshot is None:
             raise UserError(
-                f"{asked_by}: weights is {path}, where no valid best-*.ckpt is; allowed: the folder of one run, or a "
-                "checkpoint"
+                f"{asked_by}: weights is {path}, where there is no best-*.ckpt that is whole; allowed: the folder of one "
+                "run, or a checkpoint"
             )
         path = snapshot
+    if not path.exists():
+        raise UserError(f"{asked_by}: weights is {path}, which does not exist")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
-        state: dict[str, Tensor] = checkpoint.get("state_dict", {})
-    except FileNotFoundError:
-        raise UserError(f"{asked_by}: weights is {path}, which does not exist") from None
-    except Exception as error:
-        raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint ({error!s:.80})") from error
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise UserError(f"{asked_by}: weights is {path}, damaged or no checkpoint ({error!s:.80})") from error
+    if not isinstance(checkpoint, dict):
+        raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint of a run")
+    averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
+    state: dict[str, Tensor] = checkpoint.get("state_dict", {})
     if averaged is not None:
         return dict(averaged)
     start = "network."

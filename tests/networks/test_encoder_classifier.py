@@ -173,14 +173,20 @@ def test_balanced_takes_turns():
 def test_a_mistake_is_one_line(tmp_path):
     torch.save({"state_dict": {"network.body.weight": torch.zeros(1)}}, tmp_path / "none.ckpt")
     (tmp_path / "text.ckpt").write_text("no")
+    torch.save([torch.zeros(1)], tmp_path / "list.ckpt")
+    cut = bytearray((tmp_path / "none.ckpt").read_bytes())
+    cut[60:200] = bytes(140)
+    (tmp_path / "cut.ckpt").write_bytes(cut)
     other = save(MlpAutoencoder(widths=(9,)), tmp_path / "other.ckpt")
     for make, said in [
         (lambda: EncoderClassifier(network=Made()), "Made has no encoder"),
         (lambda: EncoderClassifier(network=MlpVae(num_classes=3)), "allowed: num_classes: null"),
         (lambda: EncoderClassifier(weights="nowhere.ckpt"), "weights is nowhere.ckpt, which does not exist"),
-        (lambda: EncoderClassifier(weights=str(tmp_path)), "no valid best-"),
+        (lambda: EncoderClassifier(weights=str(tmp_path)), "there is no best-"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "none.ckpt")), "whose network has no encoder"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "text.ckpt")), "which is no checkpoint"),
+        (lambda: EncoderClassifier(weights=str(tmp_path / "list.ckpt")), "which is no checkpoint of a run"),
+        (lambda: EncoderClassifier(weights=str(tmp_path / "cut.ckpt")), "damaged or no checkpoint"),
         (lambda: EncoderClassifier(weights=other), "of another network"),
         (lambda: Digits(num_train=0), "num_train: 0 given, allowed: 1 or more"),
         (lambda: Digits(num_train=5000).setup("fit"), "num_train: 5000 given, allowed: up to"),

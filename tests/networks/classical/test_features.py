@@ -121,7 +121,7 @@ def test_learned_features_are_what_the_head_scores():
         (lambda: words_of(torch.rand(2, 1, 4, 4), num_words=5, num_patches=1), "num_words is 5; there are 2 patches"),
         (lambda: LinearOnFeatures(features=torch.nn.Flatten()), "features: Flatten has no num_features"),
         (lambda: LearnedFeatures(weights="nowhere.ckpt"), "weights is nowhere.ckpt, which does not exist"),
-        (lambda: LearnedFeatures(weights="."), "no valid best-"),
+        (lambda: LearnedFeatures(weights="."), "there is no best-"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_line(make, message):

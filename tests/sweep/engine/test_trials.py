@@ -247,17 +247,20 @@ def test_a_trial_on_two_devices_is_one_run_and_both_processes_end_when_it_is_pru
     path = write_sweep("ddp", epochs=20, space=space, trainer="devices: 2, strategy: ddp", more=more)
     parent = begin("sweep", path, wandb="offline")
     marks: set[str] = set()
+    commands: set[bytes] = set()
 
-    def watch(number: int) -> list[str]:
-        found = [process_mark(pid) for pid in processes_of(f"trial-{number:03d}-")]
-        alive = [mark for mark in found if not mark.endswith("/0")]  # one with that has just ended
+    def watch(number: int) -> set[bytes]:
+        """The command lines of the trial's processes; a program that one of them starts has its own for a moment."""
+        found = {process_mark(pid): line for pid, line in processes_of(f"trial-{number:03d}-").items()}
+        alive = {mark: line for mark, line in found.items() if not mark.endswith("/0")}  # one with that has just ended
         marks.update(alive)
-        return alive
+        commands.update(alive.values())
+        return set(alive.values())
 
     until(lambda: len(watch(0)) == 2)
     until(lambda: len(watch(1)) == 2)
     until(lambda: (watch(1), results_of("ddp").trials[1].state)[1] == "pruned")
-    assert len(marks) >= 4  # a process that these two start has their command line for a moment
+    assert len(commands) == 4
     until(lambda: all_gone(sorted(marks)), polls=300)
     assert end_of(parent) == 0, Path("output.txt").read_text()
     trials = results_of("ddp").trials
@@ -270,14 +273,15 @@ def test_a_trial_on_two_devices_is_one_run_and_both_processes_end_when_it_is_pru
     assert len(list(Path("runs/ddp").glob("trial-*"))) == 2
 
 
-def processes_of(name: str) -> list[int]:
-    """The processes whose command line names the folder of this trial."""
-    found = []
+def processes_of(name: str) -> dict[int, bytes]:
+    """The processes whose command line names the folder of this trial, and these lines."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = path.read_bytes().split(b"\0")
+            line = path.read_bytes()
         except OSError:
             continue
+        words = line.split(b"\0")
         if any(os.fsencode(f"runs/ddp/{name}") in word for word in words) and b"--run-dir" in words:
-            found.append(int(path.parent.name))
+            found[int(path.parent.name)] = line
     return found
