@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_cv.contracts import KeypointSet, Objects, Pixels, PixelSet, Stage
 from lightning_cv.data.base import VisionData
+from lightning_cv.data.options import check_option
 from lightning_cv.data.palette import palette
 from lightning_cv.data.partition import hold_out
 from lightning_cv.data.scene_drawing import EXTREMES, Scene, Style, boxes_of, draw_scene
@@ -71,21 +72,21 @@ class Scenes(VisionData):
     ) -> None:
         super().__init__(**shared)
         for key, value, least in (("num_train", num_train, 1), ("num_val", num_val, 1), ("num_test", num_test, 1)):
-            _check(key, value, f"{least} or more", value >= least)
-        _check("size_px", size_px, "32 or more", size_px >= 32)
+            check_option(key, value, f"{least} or more", value >= least)
+        check_option("size_px", size_px, "32 or more", size_px >= 32)
         low, high = object_px
-        _check(
+        check_option(
             "object_px",
             list(object_px),
             f"two ascending numbers, 8 to size_px ({size_px})",
             8 <= low <= high <= size_px,
         )
-        _check("max_objects", max_objects, "1 or more", max_objects >= 1)
-        _check("empty", empty, "0 to 1", 0 <= empty <= 1)
-        _check("clutter", clutter, "0 or more", clutter >= 0)
+        check_option("max_objects", max_objects, "1 or more", max_objects >= 1)
+        check_option("empty", empty, "0 to 1", 0 <= empty <= 1)
+        check_option("clutter", clutter, "0 or more", clutter >= 0)
         chosen = list(range(10)) if digits is None else digits
         different = bool(chosen) and len({*chosen} & {*range(10)}) == len(chosen)
-        _check("digits", digits, "different ones of 0 to 9", different)
+        check_option("digits", digits, "different ones of 0 to 9", different)
         if truth != "objects" and (masks or keypoints):
             raise UserError(
                 f"data.init_args.truth: {truth} has neither masks nor keypoints; allowed with these: objects"
@@ -246,8 +247,3 @@ def _glyphs(part: int, digits: tuple[int, ...]) -> tuple[np.ndarray, Tensor]:
     positions = positions[wanted >= 0]
     glyphs = np.minimum(bunch.images[positions.numpy()] * 16, 255).astype(np.uint8)
     return glyphs, wanted[wanted >= 0]
-
-
-def _check(key: str, value: object, allowed: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(f"data.init_args.{key}: {value} given, allowed: {allowed}")

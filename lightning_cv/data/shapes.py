@@ -9,9 +9,9 @@ import torch
 
 from lightning_cv.contracts import Stage
 from lightning_cv.data.base import VisionData
+from lightning_cv.data.options import check_option
 from lightning_cv.data.shape_drawing import COLORS, SHAPES, any_shape, draw_shape
 from lightning_cv.data.splits import ResidentSplit
-from lightning_cv.errors import UserError
 
 LabelBy = Literal["both", "color", "shape"]
 _PARTS = {Stage.TRAIN: 0, Stage.VAL: 1, Stage.TEST: 2, Stage.PREDICT: 2}
@@ -52,13 +52,13 @@ class Shapes(VisionData):
             ("num_test", num_test, 1),
             ("size_px", size_px, 8),
         ):
-            _check(key, value, f"{least} or more", value >= least)
+            check_option(key, value, f"{least} or more", value >= least)
         low, high = shape_px
-        _check(
+        check_option(
             "shape_px", list(shape_px), f"two ascending numbers, 4 to size_px ({size_px})", 4 <= low <= high <= size_px
         )
-        _check("label_by", label_by, ", ".join(get_args(LabelBy)), label_by in get_args(LabelBy))
-        _check("fold", self.fold, "null: shapes are drawn, not divided", self.fold is None)
+        check_option("label_by", label_by, ", ".join(get_args(LabelBy)), label_by in get_args(LabelBy))
+        check_option("fold", self.fold, "null: shapes are drawn, not divided", self.fold is None)
         self.num_pictures = {Stage.TRAIN: num_train, Stage.VAL: num_val, Stage.TEST: num_test, Stage.PREDICT: num_test}
         self.size_px = size_px
         self.shape_px = low, high
@@ -86,8 +86,3 @@ class Shapes(VisionData):
         generator = np.random.default_rng((self.shape_seed, part, index))
         drawn = any_shape(SHAPES[shape], list(COLORS)[color], self.size_px, self.shape_px, generator)
         return draw_shape(drawn, self.size_px)
-
-
-def _check(key: str, value: object, allowed: str, holds: bool) -> None:
-    if not holds:
-        raise UserError(f"data.init_args.{key}: {value} given, allowed: {allowed}")

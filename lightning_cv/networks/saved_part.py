@@ -62,8 +62,8 @@ def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
         snapshot, _ = newest_valid(folder, "best-*.ckpt")
         if snapshot is None:
             raise UserError(
-                f"{asked_by}: weights is {path}, where there is no best-*.ckpt that is whole; allowed: the folder of one "
-                "run, or a checkpoint"
+                f"{asked_by}: weights is {path}: there is no best-*.ckpt that is whole; allowed: the folder of a run, "
+                "or a checkpoint"
             )
         path = snapshot
     if not path.exists():
@@ -73,7 +73,7 @@ def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
-        raise UserError(f"{asked_by}: weights is {path}, damaged or no checkpoint ({error!s:.80})") from error
+        raise UserError(f"{asked_by}: weights is {path}: damaged, or no checkpoint ({error!s:.80})") from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint of a run")
     averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None

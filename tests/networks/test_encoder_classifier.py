@@ -186,7 +186,7 @@ def test_a_mistake_is_one_line(tmp_path):
         (lambda: EncoderClassifier(weights=str(tmp_path / "none.ckpt")), "whose network has no encoder"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "text.ckpt")), "which is no checkpoint"),
         (lambda: EncoderClassifier(weights=str(tmp_path / "list.ckpt")), "which is no checkpoint of a run"),
-        (lambda: EncoderClassifier(weights=str(tmp_path / "cut.ckpt")), "damaged or no checkpoint"),
+        (lambda: EncoderClassifier(weights=str(tmp_path / "cut.ckpt")), "damaged, or no checkpoint"),
         (lambda: EncoderClassifier(weights=other), "of another network"),
         (lambda: Digits(num_train=0), "num_train: 0 given, allowed: 1 or more"),
         (lambda: Digits(num_train=5000).setup("fit"), "num_train: 5000 given, allowed: up to"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,3 +95,36 @@ class CausalBlock(nn.Module):
     def _think(self, tokens: Tensor) -> Tensor:
         thought: Tensor = tokens + self.mlp(self.norm2(tokens))
         return thought
+
+
+class CausalTransformer(nn.Module):
+    """Blocks, and a norm at the end: of each token what is known of it and those before it.
+
+    Args:
+        width: W of a token.
+        num_layers: blocks, 1 or more.
+        num_heads: divides the width.
+    """
+
+    def __init__(self, width: int, *, num_layers: int, num_heads: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(CausalBlock(width, num_heads=num_heads) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T, W) to (B, T, W)."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        known: Tensor = self.norm(tokens)
+        return known
+
+    def empty_memory(self, batch: int, length: int) -> list[Tensor]:
+        """For `next`, of sequences of so many tokens."""
+        return [cast(CausalBlock, block).attention.empty_memory(batch, length) for block in self.blocks]
+
+    def next(self, token: Tensor, memory: list[Tensor], place: int) -> Tensor:
+        """The same (B, W) for one token (B, 1, W), of which keys and values are kept; see `CausalAttention.next`."""
+        for block, kept in zip(self.blocks, memory, strict=True):
+            token = cast(CausalBlock, block).next(token, kept, place)
+        known: Tensor = self.norm(token[:, 0])
+        return known

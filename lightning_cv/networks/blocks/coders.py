@@ -1,7 +1,7 @@
 """How does an image become a few numbers, and a few numbers an image?"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -155,6 +155,9 @@ class ConvDecoder(nn.Module):
         for number, (norm, convolution) in enumerate(zip(self.norms, self.convolutions, strict=True)):
             features = convolution((norm(features) + (classes if number == 0 else 0.0)).relu())
         return features.view(-1, self.num_maps, *self.image)
+
+
+Coders = tuple[Callable[..., nn.Module], Callable[..., nn.Module]]  # an encoder and a decoder of these
 
 
 class _Hidden(nn.Module):

@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_cv.contracts import Density, Draws, Posterior
 from lightning_cv.errors import UserError
-from lightning_cv.networks.blocks.coders import ConvDecoder, ConvEncoder, MlpDecoder, MlpEncoder, check_widths
-from lightning_cv.networks.generate.base import Generative, check_at_least, check_image
+from lightning_cv.networks.blocks.coders import (
+    Coders,
+    ConvDecoder,
+    ConvEncoder,
+    MlpDecoder,
+    MlpEncoder,
+    check_widths,
+)
+from lightning_cv.networks.generate.base import Generative, check_at_least
 
 
 class _Autoencoder(Generative):
@@ -17,8 +24,8 @@ class _Autoencoder(Generative):
 
     Args:
         image: (C, H, W) of the images.
-        encoder: images to (B, 1, Z).
-        decoder: (B, Z) to (B, 1, C, H, W).
+        coders: the kind of encoder, images to (B, 1, Z), and of decoder, (B, Z) to (B, 1, C, H, W).
+        widths: of the encoder's layers, from the image on; the decoder is its mirror.
         num_latents: Z.
     """
 
@@ -26,12 +33,14 @@ class _Autoencoder(Generative):
     example_input = (1, 8, 8)
 
     def __init__(
-        self, image: tuple[int, int, int], *, encoder: nn.Module, decoder: nn.Module, num_latents: int
+        self, image: tuple[int, int, int], coders: Coders, *, widths: tuple[int, ...], num_latents: int
     ) -> None:
         super().__init__(image, levels=None, num_classes=None)
+        check_at_least("num_latents", num_latents, 1)
+        encoder, decoder = coders
         self.num_latents = num_latents
-        self.encoder = encoder
-        self.decoder = decoder
+        self.encoder = encoder(image, widths, num_latents=num_latents)
+        self.decoder = decoder(image, widths[::-1], num_latents=num_latents)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
         """`squared_error` (B,): |x - decoder(encoder(x))|^2, before values are cut off at black and white."""
@@ -72,14 +81,7 @@ class LinearAutoencoder(_Autoencoder):
     """
 
     def __init__(self, image: tuple[int, int, int] = (1, 8, 8), *, num_latents: int = 16) -> None:
-        check_image(image)
-        check_at_least("num_latents", num_latents, 1)
-        super().__init__(
-            image,
-            encoder=MlpEncoder(image, (), num_latents=num_latents),
-            decoder=MlpDecoder(image, (), num_latents=num_latents),
-            num_latents=num_latents,
-        )
+        super().__init__(image, (MlpEncoder, MlpDecoder), widths=(), num_latents=num_latents)
 
 
 class MlpAutoencoder(_Autoencoder):
@@ -98,15 +100,8 @@ class MlpAutoencoder(_Autoencoder):
         num_latents: int = 16,
         widths: tuple[int, ...] = (256, 128),
     ) -> None:
-        check_image(image)
-        check_at_least("num_latents", num_latents, 1)
         check_widths(widths)
-        super().__init__(
-            image,
-            encoder=MlpEncoder(image, widths, num_latents=num_latents),
-            decoder=MlpDecoder(image, widths[::-1], num_latents=num_latents),
-            num_latents=num_latents,
-        )
+        super().__init__(image, (MlpEncoder, MlpDecoder), widths=widths, num_latents=num_latents)
 
 
 class ConvAutoencoder(_Autoencoder):
@@ -125,12 +120,5 @@ class ConvAutoencoder(_Autoencoder):
         num_latents: int = 16,
         widths: tuple[int, ...] = (32, 64),
     ) -> None:
-        check_image(image)
-        check_at_least("num_latents", num_latents, 1)
         check_widths(widths)
-        super().__init__(
-            image,
-            encoder=ConvEncoder(image, widths, num_latents=num_latents),
-            decoder=ConvDecoder(image, widths[::-1], num_latents=num_latents),
-            num_latents=num_latents,
-        )
+        super().__init__(image, (ConvEncoder, ConvDecoder), widths=widths, num_latents=num_latents)

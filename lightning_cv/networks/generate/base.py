@@ -103,6 +103,24 @@ class Autoregressive(Generative):
         uniform = draws.uniform(height, width, channels).permute(0, 3, 1, 2)
         return self.draw_values(uniform, labels, context)
 
+    def values_of_caption(self, draws: Draws, caption: str) -> Tensor:
+        """New values (B, C, H, W) int64 of what a text says.
+
+        Raises:
+            UserError: the network reads none, or not this one.
+        """
+        raise UserError(f"caption {caption!r}: {type(self).__name__} reads no text; allowed: CaptionedCodes")
+
+    def in_order(self, values: Tensor) -> Tensor:
+        """(B, D) of (B, C, H, W): row by row, and the channels of a pixel follow each other."""
+        return values.permute(0, 2, 3, 1).flatten(1)
+
+    def in_image(self, ordered: Tensor) -> Tensor:
+        """The way back: (B, C, H, W) of (B, D), and (B, L, C, H, W) of (B, D, L)."""
+        channels, height, width = self.image
+        placed = ordered.unflatten(1, (height, width, channels))
+        return placed.permute(0, 3, 1, 2) if placed.ndim == 4 else placed.permute(0, 4, 3, 1, 2)
+
     def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """The values (B, C, H, W) that uniform numbers (B, C, H, W) lead to."""
         return self.draw_by_full_passes(uniform, labels, context)

@@ -1,14 +1,13 @@
 """Which image goes with a caption, if words and codes of the image are one text?"""
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from lightning_cv.contracts import Draws
 from lightning_cv.errors import UserError
-from lightning_cv.networks.blocks.causal_attention import CausalBlock
+from lightning_cv.networks.blocks.causal_attention import CausalTransformer
 from lightning_cv.networks.generate.base import Autoregressive, check_at_least
 from lightning_cv.ops.levels import from_levels, log_prob_of, pick
 
@@ -64,8 +63,7 @@ class CaptionedCodes(Autoregressive):
         self.positions = nn.Parameter(torch.empty(self.num_words + self.num_values, width))
         self.code_vectors = nn.Embedding(levels, width)
         self.word_vectors = nn.Embedding(len(self.words), width) if said else None
-        self.blocks = nn.ModuleList(CausalBlock(width, num_heads=num_heads) for _ in range(num_layers))
-        self.norm = nn.LayerNorm(width)
+        self.transformer = CausalTransformer(width, num_layers=num_layers, num_heads=num_heads)
         self.code_head = nn.Linear(width, levels)
         self.word_head = nn.Linear(width, len(self.words)) if said else None
         vectors = [self.code_vectors.weight, *([] if self.word_vectors is None else [self.word_vectors.weight])]
@@ -89,12 +87,9 @@ class CaptionedCodes(Autoregressive):
 
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """(B, L, C, H, W); see `Autoregressive`. There is no context."""
-        channels, height, width = self.image
-        in_order = values.permute(0, 2, 3, 1).flatten(1)  # channels of a pixel follow each other
-        codes = self.code_vectors(in_order[:, :-1])
+        codes = self.code_vectors(self.in_order(values)[:, :-1])
         tokens = torch.cat([self._sequence(self._texts_of(labels, len(values))), codes], 1)
-        scores: Tensor = self.code_head(self._read(tokens)[:, self.num_words :])
-        return scores.view(len(values), height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
+        return self.in_image(self.code_head(self._read(tokens)[:, self.num_words :]))
 
     def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """See `Autoregressive`; keys and values of tokens are kept, so that a value costs the pass of one token."""
@@ -102,9 +97,9 @@ class CaptionedCodes(Autoregressive):
 
     def sample_caption(self, draws: Draws, caption: str) -> Tensor:
         """See `ReadsCaptions`."""
-        return from_levels(self.sample_values_of_caption(draws, caption), self.levels)
+        return from_levels(self.values_of_caption(draws, caption), self.levels)
 
-    def sample_values_of_caption(self, draws: Draws, caption: str) -> Tensor:
+    def values_of_caption(self, draws: Draws, caption: str) -> Tensor:
         """New values (B, C, H, W) int64 in [0, L) of a caption that may be new.
 
         Raises:
@@ -131,23 +126,18 @@ class CaptionedCodes(Autoregressive):
 
     @torch.no_grad()
     def _draw(self, uniform: Tensor, text: Tensor) -> Tensor:
-        channels, height, width = self.image
-        numbers = uniform.permute(0, 2, 3, 1).flatten(1)
-        blocks = [cast(CausalBlock, block) for block in self.blocks]
+        numbers = self.in_order(uniform)
         length = len(self.positions)
-        memories = [block.attention.empty_memory(len(uniform), length) for block in blocks]
+        memory = self.transformer.empty_memory(len(uniform), length)
         given = self._sequence(text)
         values: list[Tensor] = []
         for place in range(length):
             is_given = place <= self.num_words
             token = given[:, place, None] if is_given else self.code_vectors(values[-1])[:, None]
-            token = token + self.positions[place]
-            for block, memory in zip(blocks, memories, strict=True):
-                token = block.next(token, memory, place)
+            known = self.transformer.next(token + self.positions[place], memory, place)
             if place >= self.num_words:
-                scores = self.code_head(self.norm(token[:, 0]))
-                values.append(pick(scores, numbers[:, place - self.num_words]))
-        return torch.stack(values, 1).view(-1, height, width, channels).permute(0, 3, 1, 2)
+                values.append(pick(self.code_head(known), numbers[:, place - self.num_words]))
+        return self.in_image(torch.stack(values, 1))
 
     def _texts_of(self, labels: Tensor | None, batch: int) -> Tensor:
         """(B, N) int64, the words of each image's caption; N is 0 where there is no text."""
@@ -165,8 +155,5 @@ class CaptionedCodes(Autoregressive):
 
     def _read(self, tokens: Tensor) -> Tensor:
         """(B, T, width), what is known behind each of the first T tokens."""
-        tokens = tokens + self.positions[: tokens.shape[1]]
-        for block in self.blocks:
-            tokens = block(tokens)
-        known: Tensor = self.norm(tokens)
+        known: Tensor = self.transformer(tokens + self.positions[: tokens.shape[1]])
         return known

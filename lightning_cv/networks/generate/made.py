@@ -51,10 +51,7 @@ class Made(Autoregressive):
 
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """(B, L, C, H, W); see `Autoregressive`."""
-        batch, (channels, height, width) = len(values), self.image
-        # Channels of a pixel follow each other.
-        hidden = 2 * from_levels(values, self.levels).permute(0, 2, 3, 1).flatten(1) - 1
+        hidden = 2 * self.in_order(from_levels(values, self.levels)) - 1
         for layer, classes in zip(self.layers, self.classes, strict=True):
             hidden = (layer(hidden) + classes(labels)).relu()
-        scores: Tensor = self.head(hidden)
-        return scores.view(batch, height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
+        return self.in_image(self.head(hidden).unflatten(1, (self.num_values, self.levels)))

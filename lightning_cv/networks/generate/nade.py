@@ -45,26 +45,22 @@ class Nade(Autoregressive):
 
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """(B, L, C, H, W); see `Autoregressive`."""
-        batch, (channels, height, width) = len(values), self.image
-        # Channels of a pixel follow each other.
-        known = from_levels(values, self.levels).permute(0, 2, 3, 1).flatten(1)[:, :-1]
+        known = self.in_order(from_levels(values, self.levels))[:, :-1]
         added = known[..., None] * self.weight
-        sums = torch.cat([self._first_sum(batch, labels)[:, None], added], 1).cumsum(1)
-        scores = torch.einsum("bdh,dlh->bdl", sums.sigmoid(), self.head_weight) + self.head_bias
-        return scores.view(batch, height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
+        sums = torch.cat([self._first_sum(len(values), labels)[:, None], added], 1).cumsum(1)
+        return self.in_image(torch.einsum("bdh,dlh->bdl", sums.sigmoid(), self.head_weight) + self.head_bias)
 
     @torch.no_grad()
     def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """See `Autoregressive`; by the growing sum, in O(D) vectors of hidden units an image instead of O(D^2)."""
-        batch, (channels, height, width) = len(uniform), self.image
-        places = uniform.permute(0, 2, 3, 1).flatten(1)
-        sums, drawn = self._first_sum(batch, labels), []
+        places = self.in_order(uniform)
+        sums, drawn = self._first_sum(len(uniform), labels), []
         for place in range(self.num_values):
             scores = sums.sigmoid() @ self.head_weight[place].t() + self.head_bias[place]
             drawn.append(pick(scores, places[:, place]))
             if place < self.num_values - 1:
                 sums = sums + from_levels(drawn[-1], self.levels)[:, None] * self.weight[place]
-        return torch.stack(drawn, 1).view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return self.in_image(torch.stack(drawn, 1))
 
     def _first_sum(self, batch: int, labels: Tensor | None) -> Tensor:
         """(B, width), before any value is known."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from lightning_cv.networks.blocks.causal_attention import CausalBlock
+from lightning_cv.networks.blocks.causal_attention import CausalTransformer
 from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
 from lightning_cv.networks.generate.base import Autoregressive, check_at_least
 from lightning_cv.ops.levels import pick
@@ -50,8 +48,7 @@ class PixelTransformer(Autoregressive):
         self.classes = ClassEmbedding(num_classes, width)
         self.codes = nn.Embedding(levels, width)
         self.positions = nn.Parameter(torch.empty(self.num_values, width))
-        self.blocks = nn.ModuleList(CausalBlock(width, num_heads=num_heads) for _ in range(num_layers))
-        self.norm = nn.LayerNorm(width)
+        self.transformer = CausalTransformer(width, num_layers=num_layers, num_heads=num_heads)
         self.head = nn.Linear(width, levels)
         for embedding in (self.start, self.codes.weight, self.positions):
             nn.init.normal_(embedding, std=_STD)
@@ -60,30 +57,22 @@ class PixelTransformer(Autoregressive):
 
     def scores(self, values: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """(B, L, C, H, W); see `Autoregressive`. There is no context."""
-        channels, height, width = self.image
-        words = self.codes(values.permute(0, 2, 3, 1).flatten(1)[:, :-1])  # channels of a pixel follow each other
+        words = self.codes(self.in_order(values)[:, :-1])
         tokens = torch.cat([self._first(len(values), labels), words], 1) + self.positions
-        for block in self.blocks:
-            tokens = block(tokens)
-        scores: Tensor = self.head(self.norm(tokens))
-        return scores.view(len(values), height, width, channels, self.levels).permute(0, 4, 3, 1, 2)
+        return self.in_image(self.head(self.transformer(tokens)))
 
     @torch.no_grad()
     def draw_values(self, uniform: Tensor, labels: Tensor | None = None, context: Tensor | None = None) -> Tensor:
         """See `Autoregressive`; keys and values of tokens are kept, so that a value costs the pass of one token."""
-        channels, height, width = self.image
-        numbers = uniform.permute(0, 2, 3, 1).flatten(1)
-        blocks = [cast(CausalBlock, block) for block in self.blocks]
-        memories = [block.attention.empty_memory(*numbers.shape) for block in blocks]
+        numbers = self.in_order(uniform)
+        memory = self.transformer.empty_memory(*numbers.shape)
         values = []
         word = self._first(len(uniform), labels)
         for place in range(self.num_values):
-            token = word + self.positions[place]
-            for block, memory in zip(blocks, memories, strict=True):
-                token = block.next(token, memory, place)
-            values.append(pick(self.head(self.norm(token[:, 0])), numbers[:, place]))
+            known = self.transformer.next(word + self.positions[place], memory, place)
+            values.append(pick(self.head(known), numbers[:, place]))
             word = self.codes(values[-1])[:, None]
-        return torch.stack(values, 1).view(-1, height, width, channels).permute(0, 3, 1, 2)
+        return self.in_image(torch.stack(values, 1))
 
     def _first(self, batch: int, labels: Tensor | None) -> Tensor:
         """The token (B, 1, width) before all values."""

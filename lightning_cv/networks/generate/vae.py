@@ -4,10 +4,17 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_cv.contracts import Density, Draws, Posterior
-from lightning_cv.networks.blocks.coders import ConvDecoder, ConvEncoder, MlpDecoder, MlpEncoder, check_widths
+from lightning_cv.networks.blocks.coders import (
+    Coders,
+    ConvDecoder,
+    ConvEncoder,
+    MlpDecoder,
+    MlpEncoder,
+    check_widths,
+)
 from lightning_cv.networks.generate.base import Generative, check_at_least
 from lightning_cv.networks.generate.likelihoods import DiscretizedNormal, Likelihood
 from lightning_cv.ops.diagonal_normal import draw_normal, kl_to_standard_normal, log_prob_of_normal
@@ -27,18 +34,20 @@ class _Vae(Generative):
         num_latents: Z, 1 or more.
         likelihood: p(x|z); None: `DiscretizedNormal` of 17 levels. Its levels are those of the network.
         num_classes: see `Generative`.
+        coders: the kind of encoder, and of decoder.
+        widths: of the encoder's layers, from the image on; the decoder is its mirror.
     """
 
     density = Density.BOUNDED
     nll_terms = ("reconstruction", "kl")
     example_input = (1, 8, 8)
-    encoder: nn.Module
-    decoder: nn.Module
 
     def __init__(
         self,
         image: tuple[int, int, int],
+        coders: Coders,
         *,
+        widths: tuple[int, ...],
         num_latents: int,
         likelihood: Likelihood | None,
         num_classes: int | None,
@@ -46,8 +55,12 @@ class _Vae(Generative):
         likelihood = likelihood or DiscretizedNormal(17)
         super().__init__(image, levels=likelihood.levels, num_classes=num_classes)
         check_at_least("num_latents", num_latents, 1)
+        encoder, decoder = coders
+        sizes = {"num_latents": num_latents, "num_classes": num_classes}
         self.num_latents = num_latents
         self.likelihood = likelihood
+        self.encoder = encoder(image, widths, num_heads=2, **sizes)
+        self.decoder = decoder(image, widths[::-1], num_maps=likelihood.maps, **sizes)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
         """`reconstruction`, -log p(x|z) with one draw of z, and `kl`, of q(z|x) to p(z): (B,) in nats."""
@@ -129,11 +142,14 @@ class MlpVae(_Vae):
         likelihood: Likelihood | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(image, num_latents=num_latents, likelihood=likelihood, num_classes=num_classes)
         check_at_least("width", width, 1)
-        self.encoder = MlpEncoder(image, (width,), num_latents=num_latents, num_heads=2, num_classes=num_classes)
-        self.decoder = MlpDecoder(
-            image, (width,), num_latents=num_latents, num_maps=self.likelihood.maps, num_classes=num_classes
+        super().__init__(
+            image,
+            (MlpEncoder, MlpDecoder),
+            widths=(width,),
+            num_latents=num_latents,
+            likelihood=likelihood,
+            num_classes=num_classes,
         )
 
 
@@ -157,9 +173,12 @@ class ConvVae(_Vae):
         likelihood: Likelihood | None = None,
         num_classes: int | None = None,
     ) -> None:
-        super().__init__(image, num_latents=num_latents, likelihood=likelihood, num_classes=num_classes)
         check_widths(widths)
-        self.encoder = ConvEncoder(image, widths, num_latents=num_latents, num_heads=2, num_classes=num_classes)
-        self.decoder = ConvDecoder(
-            image, widths[::-1], num_latents=num_latents, num_maps=self.likelihood.maps, num_classes=num_classes
+        super().__init__(
+            image,
+            (ConvEncoder, ConvDecoder),
+            widths=widths,
+            num_latents=num_latents,
+            likelihood=likelihood,
+            num_classes=num_classes,
         )

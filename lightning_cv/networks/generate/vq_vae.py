@@ -10,7 +10,6 @@ from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.codebook import Codebook, Quantized
 from lightning_cv.networks.blocks.strided import down, grid_of, up
 from lightning_cv.networks.generate.base import Autoregressive, Generative, check_at_least
-from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.likelihoods import DiscretizedLogistic, Likelihood
 from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 
@@ -56,14 +55,14 @@ class VqVae(Generative):
         super().__init__(image, levels=likelihood.levels, num_classes=num_classes)
         check_at_least("num_codes", num_codes, 2)
         self.num_codes = num_codes
-        self.grid = grid_of(image, num_halvings)
+        grid = grid_of(image, num_halvings)
         self.likelihood = likelihood
         sizes = {"width": width, "num_blocks": num_blocks}
         self.encoder = down(image[0], code_width, num_halvings=num_halvings, **sizes)
         self.codebook = Codebook(num_codes, code_width)
         self.decoder = up(code_width, likelihood.maps * image[0], num_doublings=num_halvings, **sizes)
-        self.prior = prior or code_prior(self.grid, num_codes, num_classes=num_classes)
-        check_prior("prior", self.prior, self.grid, levels=num_codes, num_classes=num_classes)
+        self.prior = prior or code_prior(grid, num_codes, num_classes=num_classes)
+        check_prior("prior", self.prior, grid, levels=num_codes, num_classes=num_classes)
 
     def loss_terms(self, images: Tensor, labels: Tensor | None, draws: Draws) -> Mapping[str, Tensor]:
         """Each (B,): `reconstruction` and `prior` in nats, whose sum is not below -log p(x), and `commitment`.
@@ -93,11 +92,7 @@ class VqVae(Generative):
     @torch.no_grad()
     def sample_caption(self, draws: Draws, caption: str) -> Tensor:
         """See `ReadsCaptions`; the prior reads it."""
-        if not isinstance(self.prior, CaptionedCodes):
-            raise UserError(
-                f"caption {caption!r}: the prior {type(self.prior).__name__} reads none; allowed: CaptionedCodes"
-            )
-        return self.draw(self.prior.sample_values_of_caption(draws, caption)[:, 0], draws)
+        return self.draw(self.prior.values_of_caption(draws, caption)[:, 0], draws)
 
     def draw(self, codes: Tensor, draws: Draws) -> Tensor:
         """New images (B, C, H, W) in [0, 1] of codes (B, h, w)."""

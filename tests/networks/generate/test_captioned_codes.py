@@ -47,7 +47,7 @@ def test_words_and_codes_are_one_sequence():
         16, 4, 64, dropout=0, activation=nn.functional.gelu, batch_first=True, norm_first=True
     )
     encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
-    for own, other in zip(built.blocks, encoder.layers, strict=True):
+    for own, other in zip(built.transformer.blocks, encoder.layers, strict=True):
         other.self_attn.in_proj_weight.copy_(own.attention.query_key_value.weight)
         other.self_attn.in_proj_bias.copy_(own.attention.query_key_value.bias)
         other.self_attn.out_proj.load_state_dict(own.attention.output.state_dict())
@@ -58,7 +58,7 @@ def test_words_and_codes_are_one_sequence():
     values = torch.randint(3, (4, 1, 2, 2), generator=torch.Generator().manual_seed(0))
     words, codes = built.word_vectors.weight[built.texts[labels]], built.code_vectors.weight[values.flatten(1)]
     sequence = torch.cat([built.start.expand(4, 1, 16), words, codes[:, :-1]], 1) + built.positions
-    known = built.norm(encoder(sequence, mask=nn.Transformer.generate_square_subsequent_mask(6)))
+    known = built.transformer.norm(encoder(sequence, mask=nn.Transformer.generate_square_subsequent_mask(6)))
     scores = built.code_head(known[:, 2:]).view(4, 2, 2, 3).permute(0, 3, 1, 2)[:, :, None]
     torch.testing.assert_close(built.scores(values, labels), scores, rtol=1e-4, atol=1e-5)
     said = built.word_head(known[:, :2]).log_softmax(-1).gather(2, built.texts[labels][..., None]).sum((1, 2))
@@ -72,10 +72,10 @@ def test_drawing_a_caption_is_drawing_its_class():
     for label, caption in enumerate(CAPTIONS):
         labels = torch.full((50,), label)
         of_class = built.sample_values(draws(50), labels)
-        assert torch.equal(built.sample_values_of_caption(draws(50), caption), of_class)
+        assert torch.equal(built.values_of_caption(draws(50), caption), of_class)
         uniform = draws(50).uniform(2, 2, 1).permute(0, 3, 1, 2)
         assert torch.equal(built.draw_by_full_passes(uniform, labels), of_class)
-    assert not torch.equal(built.sample_values_of_caption(draws(50), "blue square"), of_class)
+    assert not torch.equal(built.values_of_caption(draws(50), "blue square"), of_class)
 
 
 def test_a_caption_is_learned_with_the_codes_of_a_vq_vae():
@@ -90,7 +90,7 @@ def test_a_caption_is_learned_with_the_codes_of_a_vq_vae():
 @pytest.mark.parametrize("caption", ["purple square", "red square red"])
 def test_words_that_were_never_seen_are_one_line(caption):
     with pytest.raises(UserError, match="allowed"):
-        made().sample_values_of_caption(draws(1), caption)
+        made().values_of_caption(draws(1), caption)
 
 
 def test_each_class_needs_its_caption():
@@ -128,7 +128,7 @@ def test_shapes_have_the_colour_that_the_caption_says():
     network.eval()
     right = 0
     for color in COLORS:
-        codes = prior.sample_values_of_caption(draws(40), color)[:, 0]
+        codes = prior.values_of_caption(draws(40), color)[:, 0]
         right += sum(color_of(image) == color for image in network.decode_codes([codes]).detach())
     assert right >= 0.8 * 160
 
