@@ -148,7 +148,9 @@ def _samples(loaded: _Loaded, request: SampleRequest, label: int | None) -> Tens
             elif isinstance(loaded.network, ReadsCaptions):
                 images = loaded.network.sample_caption(draws, request.caption)
             else:
-                raise UserError(f"--caption: {type(loaded.network).__name__} reads no text; allowed: a run of a VqVae")
+                raise UserError(
+                    f"--caption: {type(loaded.network).__name__} reads no text; allowed: a VqVae with CaptionedCodes"
+                )
             parts.append(images.float().cpu())
             advance(len(index))
     return torch.cat(parts)
