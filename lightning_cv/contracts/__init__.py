@@ -36,8 +36,11 @@ from lightning_cv.contracts.core import (
 )
 from lightning_cv.contracts.detection import Detections, Detector, DetectorOutput, KeypointSet, Objects
 from lightning_cv.contracts.generation import (
+    DecodesLatents,
+    Denoiser,
     Density,
     Draws,
+    FeatureNetwork,
     GeneratedOutput,
     GenerativeNetwork,
     HasBound,
@@ -47,7 +50,10 @@ from lightning_cv.contracts.generation import (
     HasLogProb,
     Posterior,
     ReadsCaptions,
+    Recognizes,
     Reconstructs,
+    SamplesInSteps,
+    Sampling,
 )
 from lightning_cv.contracts.segmentation import (
     CROWD_SEGMENT,
@@ -85,11 +91,14 @@ __all__ = [
     "Batches",
     "Color",
     "DataInfo",
+    "DecodesLatents",
+    "Denoiser",
     "Density",
     "Detections",
     "Detector",
     "DetectorOutput",
     "Draws",
+    "FeatureNetwork",
     "FitsImages",
     "Gallery",
     "GeneratedOutput",
@@ -110,7 +119,10 @@ __all__ = [
     "Posterior",
     "ReadsCaptions",
     "PublishesInfo",
+    "Recognizes",
     "Reconstructs",
+    "Sampling",
+    "SamplesInSteps",
     "Scored",
     "SharesBatches",
     "Showing",

@@ -89,7 +89,6 @@ class VqVae(Generative):
         return self.draw(self.prior.sample_values(draws, labels)[:, 0], draws)
 
     @torch.no_grad()
-    @torch.no_grad()
     def sample_caption(self, draws: Draws, caption: str) -> Tensor:
         """See `ReadsCaptions`; the prior reads it."""
         return self.draw(self.prior.values_of_caption(draws, caption)[:, 0], draws)
