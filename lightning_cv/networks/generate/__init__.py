@@ -3,7 +3,11 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.denoise_unet import UNet
+from lightning_cv.networks.generate.diffusion import Diffusion
+from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -21,6 +25,7 @@ from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.vq_vae import VqVae
+from lightning_cv.ops.diffusion import CosineSchedule, LinearSchedule
 
 __all__ = [
     "Autoregressive",
@@ -29,12 +34,17 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "CosineSchedule",
+    "Diffusion",
     "DiscretizedLogistic",
     "DiscretizedNormal",
+    "FlowMatching",
     "Generative",
     "Gsn",
+    "InSteps",
     "Likelihood",
     "LinearAutoencoder",
+    "LinearSchedule",
     "Made",
     "MlpAutoencoder",
     "MlpVae",
@@ -45,5 +55,6 @@ __all__ = [
     "PixelRnn",
     "PixelTransformer",
     "Rbm",
+    "UNet",
     "VqVae",
 ]
