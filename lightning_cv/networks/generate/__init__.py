@@ -3,7 +3,9 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -19,6 +21,7 @@ from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
+from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.vq_vae import VqVae
 
@@ -29,10 +32,13 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "DcganDiscriminator",
+    "DcganGenerator",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Generative",
     "Gsn",
+    "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
     "Made",
@@ -45,5 +51,7 @@ __all__ = [
     "PixelRnn",
     "PixelTransformer",
     "Rbm",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
     "VqVae",
 ]
