@@ -3,6 +3,7 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -31,6 +32,7 @@ __all__ = [
     "ConvVae",
     "DiscretizedLogistic",
     "DiscretizedNormal",
+    "Dit",
     "Generative",
     "Gsn",
     "Likelihood",

@@ -17,11 +17,12 @@ from lightning_cv.contracts import (
     Reconstructs,
 )
 from lightning_cv.errors import UserError
+from lightning_cv.networks.generate import Generative
 from lightning_cv.ops.draws import OwnDraws
 from tests.networks.test_contract import own_networks
 from tests.tolerances import assert_close
 
-NETWORKS = own_networks("generate")
+NETWORKS = [network for network in own_networks("generate") if issubclass(network, Generative)]
 CONDITIONAL = [n for n in NETWORKS if "num_classes" in inspect.signature(n.__init__).parameters]
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
 
