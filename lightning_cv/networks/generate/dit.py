@@ -107,9 +107,9 @@ class Dit(nn.Module):
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.data.flatten(1))
                 nn.init.zeros_(_bias(module))
-        tables = [] if self.classes.table is None else [self.classes.table]
-        for embedding in (*tables, *(layer for layer in self.time if isinstance(layer, nn.Linear))):
-            nn.init.normal_(embedding.weight, std=0.02)
+        told = [layer.weight for layer in self.time if isinstance(layer, nn.Linear)]
+        for weight in (*told, *self.classes.parameters()):
+            nn.init.normal_(weight, std=0.02)
         silent = [module.modulation for module in self.modules() if isinstance(module, Dit | _Block)]
         for layer in (*silent, self.head):
             nn.init.zeros_(layer.weight)
