@@ -4,6 +4,7 @@ from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAu
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
+from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
@@ -36,6 +37,7 @@ __all__ = [
     "DcganGenerator",
     "DiscretizedLogistic",
     "DiscretizedNormal",
+    "Dit",
     "Generative",
     "Gsn",
     "LatentGenerator",
