@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.coders import check_widths
-from lightning_cv.networks.generate.base import check_at_least, check_image
+from lightning_cv.networks.generate.base import check_at_least, check_image, check_labels
 
 
 class UNet(nn.Module):
@@ -47,18 +47,20 @@ class UNet(nn.Module):
 
         self.image = image
         self.num_classes = num_classes
-        self.unet: Any = UNet2DModel(
+        unet: Any = UNet2DModel(
             sample_size=image[1:],
             **unet_options(image, widths, blocks_per_level, attention_levels),
             dropout=dropout,
             attention_head_dim=None,  # one head
             num_class_embeds=None if num_classes is None else num_classes + 1,
         )
-        nn.init.zeros_(self.unet.conv_out.weight)
-        nn.init.zeros_(self.unet.conv_out.bias)
+        nn.init.zeros_(unet.conv_out.weight)
+        nn.init.zeros_(unet.conv_out.bias)
+        self.unet = unet
 
     def forward(self, noisy: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         """See `lightning_cv.contracts.Denoiser`."""
+        check_labels(labels, self.num_classes)
         answer: Tensor = self.unet(noisy, time, class_labels=labels, return_dict=False)[0]
         return answer
 

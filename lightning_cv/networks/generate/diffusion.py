@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lightning_cv.contracts import Density, Draws, Sampling
 from lightning_cv.errors import UserError
-from lightning_cv.networks.generate.base import check_at_least
+from lightning_cv.networks.generate.base import check_at_least, check_labels
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.likelihoods import DiscretizedNormal
@@ -96,7 +96,7 @@ class Diffusion(InSteps):
 
     def states(self, noise: Tensor, labels: Tensor | None, draws: Draws | None, sampling: Sampling) -> Iterator[Tensor]:
         """See `InSteps`."""
-        self.check_labels(labels)
+        check_labels(labels, self.num_classes)
         scale = 1000 / self.schedule.num_steps
 
         def ask(x: Tensor, time: int) -> Tensor:
@@ -124,7 +124,7 @@ class Diffusion(InSteps):
             num_samples: times an image, beside the last step.
         """
         check_at_least("num_samples", num_samples, 1)
-        self.check_labels(labels)
+        check_labels(labels, self.num_classes)
         values = 2 * images.float() - 1
         total = -self._prior_kl(values) + self._log_p_of_last(values, images, labels, draws)
         if self.schedule.num_steps > 1:

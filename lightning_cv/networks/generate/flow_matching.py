@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lightning_cv.contracts import Density, Draws, Sampling
 from lightning_cv.errors import UserError
+from lightning_cv.networks.generate.base import check_labels
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.in_steps import InSteps
 
@@ -61,7 +62,7 @@ class FlowMatching(InSteps):
 
     def states(self, noise: Tensor, labels: Tensor | None, draws: Draws | None, sampling: Sampling) -> Iterator[Tensor]:
         """See `InSteps`."""
-        self.check_labels(labels)
+        check_labels(labels, self.num_classes)
         x = noise
         yield x
         for left in range(sampling.steps, 0, -1):

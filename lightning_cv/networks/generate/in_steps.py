@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lightning_cv.contracts import Denoiser, Draws, Sampling
 from lightning_cv.errors import UserError
-from lightning_cv.networks.generate.base import Generative
+from lightning_cv.networks.generate.base import Generative, check_labels
 from lightning_cv.ops.levels import from_levels, to_levels
 
 
@@ -149,7 +149,7 @@ class InSteps(Generative):
         Raises:
             UserError: labels are missing, or given in vain.
         """
-        self.check_labels(labels)
+        check_labels(labels, self.num_classes)
         if labels is None or not (self.training and self.class_dropout):
             return labels
         return labels.masked_fill(draws.uniform() < self.class_dropout, self.num_classes or 0)
@@ -171,17 +171,6 @@ class InSteps(Generative):
         both = self._answer(noisy.repeat(2, 1, 1, 1), time, torch.cat([none, labels]))
         without, with_class = both.chunk(2)
         return torch.lerp(without, with_class, guidance)
-
-    def check_labels(self, labels: Tensor | None) -> None:
-        """Refuse labels that are missing, or given in vain.
-
-        Raises:
-            UserError: says which.
-        """
-        if self.num_classes is None and labels is not None:
-            raise UserError("the network is not conditional: it takes no class")
-        if self.num_classes is not None and labels is None:
-            raise UserError(f"the network is conditional: give the class of each image, 0 to {self.num_classes - 1}")
 
     def _answer(self, noisy: Tensor, time: float, labels: Tensor | None) -> Tensor:
         times = torch.full((len(noisy),), time, device=noisy.device)

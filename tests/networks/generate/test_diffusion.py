@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from lightning_cv.contracts import DecodesLatents, HasBound, SamplesInSteps, Sampling
 from lightning_cv.errors import UserError
-from lightning_cv.networks.generate import CosineSchedule, Diffusion, FlowMatching, LinearSchedule, UNet
+from lightning_cv.networks.generate import Diffusion, FlowMatching, UNet
+from lightning_cv.ops import CosineSchedule, LinearSchedule
 from lightning_cv.ops.draws import OwnDraws, StreamDraws
 from tests.tolerances import assert_close
 
