@@ -3,8 +3,20 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.latent_generator import LatentGenerator
+from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
+from lightning_cv.networks.generate.nade import Nade
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_rnn import PixelRnn
+from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
+from lightning_cv.networks.generate.rbm import Rbm
+from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.vae import ConvVae, MlpVae
+from lightning_cv.networks.generate.vq_vae import VqVae
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -13,15 +25,6 @@ from lightning_cv.networks.generate.likelihoods import (
     Likelihood,
     Normal,
 )
-from lightning_cv.networks.generate.made import Made
-from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
-from lightning_cv.networks.generate.nade import Nade
-from lightning_cv.networks.generate.pixel_cnn import PixelCnn
-from lightning_cv.networks.generate.pixel_rnn import PixelRnn
-from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
-from lightning_cv.networks.generate.rbm import Rbm
-from lightning_cv.networks.generate.vae import ConvVae, MlpVae
-from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
     "Autoregressive",
@@ -30,11 +33,14 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "DcganDiscriminator",
+    "DcganGenerator",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Dit",
     "Generative",
     "Gsn",
+    "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
     "Made",
@@ -47,5 +53,7 @@ __all__ = [
     "PixelRnn",
     "PixelTransformer",
     "Rbm",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
     "VqVae",
 ]
