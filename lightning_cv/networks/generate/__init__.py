@@ -7,16 +7,6 @@ from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenera
 from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
-from lightning_cv.networks.generate.made import Made
-from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
-from lightning_cv.networks.generate.nade import Nade
-from lightning_cv.networks.generate.pixel_cnn import PixelCnn
-from lightning_cv.networks.generate.pixel_rnn import PixelRnn
-from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
-from lightning_cv.networks.generate.rbm import Rbm
-from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
-from lightning_cv.networks.generate.vae import ConvVae, MlpVae
-from lightning_cv.networks.generate.vq_vae import VqVae
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -25,6 +15,17 @@ from lightning_cv.networks.generate.likelihoods import (
     Likelihood,
     Normal,
 )
+from lightning_cv.networks.generate.made import Made
+from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
+from lightning_cv.networks.generate.nade import Nade
+from lightning_cv.networks.generate.pixel_cnn import PixelCnn
+from lightning_cv.networks.generate.pixel_rnn import PixelRnn
+from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
+from lightning_cv.networks.generate.rbm import Rbm
+from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
+from lightning_cv.networks.generate.vae import ConvVae, MlpVae
+from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
     "Autoregressive",
@@ -55,5 +56,7 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
     "VqVae",
 ]
