@@ -10,6 +10,7 @@ from PIL import Image
 from lightning_cv.cli.main import main
 from lightning_cv.contracts import Stage
 from lightning_cv.data import Digits
+from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.run import load_task
 from tests.conftest import keep_parser_settings
 
@@ -125,8 +126,21 @@ def test_samples_lie_in_the_folder_of_the_run(run):
         (["RUN", "--edit=1", "--class=2"], "exclude each other"),
         (["RUN", "--class=10"], "allowed are 0 to 9"),
         (["RUN", "--class=cat"], "no class of the data"),
-        (["RUN", "--edit=0"], "Made has no latent vectors"),
-        (["RUN", "--interpolate", "0", "1"], "Made has no latent vectors"),
+        (["RUN", "--edit=0"], "Made finds no latent vectors of images"),
+        (["RUN", "--interpolate", "0", "1"], "Made finds no latent vectors of images"),
+        (["RUN", "--walk=3"], "Made has no latent vectors"),
+        (["RUN", "--walk=1"], "--walk 1: give a whole number, 2 or more"),
+        (["RUN", "--walk=3", "--num=3"], "--num is for new images"),
+        (["RUN", "--walk=3", "--directions=3"], "exclude each other"),
+        (["RUN", "--directions=3"], "Made has no short latent vectors"),
+        (["RUN", "--directions=0"], "--directions 0: give a whole number, 1 or more"),
+        (["RUN", "--steps=0"], "--steps 0: give a whole number, 1 or more"),
+        (["RUN", "--steps=4"], "--steps: Made does not draw in steps"),
+        (["RUN", "--sampler=ddim"], "--sampler: Made does not draw in steps"),
+        (["RUN", "--guidance=-1"], "--guidance -1: give a number, 0 or more"),
+        (["RUN", "--guidance=x"], "--guidance x: give a number, 0 or more"),
+        (["RUN", "--trajectory=yes"], "--trajectory takes no value"),
+        (["RUN", "--trajectory", "--num=1"], "--trajectory: Made does not draw in steps"),
         (["RUN", "--caption=a 3"], "Made reads no text"),
         (["RUN", "--caption=a 3", "--class=3"], "exclude each other"),
         (["nowhere"], "no such file or run folder"),
@@ -176,6 +190,33 @@ def test_the_way_between_two_images_starts_and_ends_with_their_codes(runs, tmp_p
             expected = network.reconstruct(torch.stack([item[0] for item in items]) / 255, labels)
         for file, image in zip((files[0], files[-1]), expected, strict=True):
             assert np.abs(np.asarray(Image.open(file)) / 255 - image[0].numpy()).max() < 1 / 255
+
+
+@pytest.mark.parametrize("name", ["vae", "conditional_vae"])
+def test_a_walk_leads_through_the_images_of_its_points(runs, tmp_path, name):
+    """row 251: a moving picture and a file a frame, of which the first is what the first point is decoded to."""
+    command = ["sample", str(runs[name]), "--walk", "3", "--out", name, "--batch-size"]
+    assert main([*command, "64"]) == 0
+    folder = next((tmp_path / name).iterdir())
+    with Image.open(folder / "walk.gif") as moving:
+        assert moving.n_frames == 3 * 16
+    shown = written(folder)
+    network = load_task(runs[name]).network.eval()
+    latents = OwnDraws.of_indices(torch.arange(3)).normal(3)[:1]
+    with torch.no_grad():
+        expected = network.decode(latents, None if name == "vae" else torch.zeros(1, dtype=torch.int64))[0, 0]
+    assert np.abs(np.asarray(Image.open(folder / "0000.png")) / 255 - expected.numpy()).max() < 1 / 255
+    assert main([*command, "7"]) == 0
+    assert written(folder).keys() == shown.keys()
+
+
+def test_directions_are_shown_a_row_each(runs, tmp_path, capsys):
+    """row 252: seven images a direction, of which the one in the middle is the same in all; as many as there are."""
+    assert main(["sample", str(runs["vae"]), "--directions", "5", "--out", "out"]) == 0
+    assert "along 3 directions, found by weights of the first layers" in capsys.readouterr().out
+    files = written(tmp_path / "out" / "seed-0-directions-5")
+    assert len(files) == 1 + 3 * 7
+    assert files["0003.png"] == files["0010.png"] == files["0017.png"] != files["0000.png"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from lightning_cv.errors import UserError
 _PARALLEL = 1e-4  # sine of an angle below which there is no one plane to turn in
 
 
-def walk(network: DecodesLatents, draws: Draws, *, num_frames: int, label: Tensor | None = None) -> Tensor:
+@torch.no_grad()
+def walk(
+    network: DecodesLatents, draws: Draws, *, num_frames: int, label: Tensor | None = None, batch_size: int = 64
+) -> Tensor:
     """Images along a closed path through latent vectors from N(0, 1) (row 251); see `closed_path`.
 
     Args:
@@ -21,6 +24,7 @@ def walk(network: DecodesLatents, draws: Draws, *, num_frames: int, label: Tenso
         draws: for the points that the path goes through, 2 or more: few far apart, or many that hurry.
         num_frames: F, 2 or more.
         label: (1,) int64 where the network is conditional.
+        batch_size: frames decoded at once.
 
     Returns:
         (F, C, H, W) float32 in [0, 1]; the first is what would follow the last.
@@ -28,9 +32,9 @@ def walk(network: DecodesLatents, draws: Draws, *, num_frames: int, label: Tenso
     Raises:
         UserError: too few points or frames.
     """
-    path = closed_path(draws.normal(network.num_latents), num_frames)
-    with torch.no_grad():
-        return network.decode(path, None if label is None else label.expand(num_frames)).float()
+    parts = closed_path(draws.normal(network.num_latents), num_frames).split(batch_size)
+    images = [network.decode(part, None if label is None else label.expand(len(part))) for part in parts]
+    return torch.cat(images).float()
 
 
 def closed_path(points: Tensor, num_frames: int) -> Tensor:
