@@ -4,8 +4,12 @@ from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAu
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
+from lightning_cv.networks.generate.denoise_unet import UNet
+from lightning_cv.networks.generate.diffusion import Diffusion
 from lightning_cv.networks.generate.dit import Dit
+from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -34,16 +38,21 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "CosineSchedule",
     "DcganDiscriminator",
     "DcganGenerator",
+    "Diffusion",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Dit",
+    "FlowMatching",
     "Generative",
     "Gsn",
+    "InSteps",
     "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
+    "LinearSchedule",
     "Made",
     "MlpAutoencoder",
     "MlpVae",
@@ -58,5 +67,6 @@ __all__ = [
     "ResidualGenerator",
     "StyleDiscriminator",
     "StyleGenerator",
+    "UNet",
     "VqVae",
 ]
