@@ -27,6 +27,7 @@ from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.vq_vae import VqVae
 
@@ -37,6 +38,7 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "CosineSchedule",
     "DcganDiscriminator",
     "DcganGenerator",
     "Diffusion",
@@ -62,6 +64,8 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
     "UNet",
     "VqVae",
 ]
