@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, GenerativeNetwork, HasLatents, ReadsCaptions, Stage
+from lightning_cv.contracts import IMAGE, INDEX, LABEL, Density, GenerativeNetwork, HasLatents, ReadsCaptions, Stage
 from lightning_cv.data import VisionData
 from lightning_cv.errors import UserError
 from lightning_cv.networks.generate.latents import STEPS, interpolation, traversal
@@ -29,7 +29,6 @@ from lightning_cv.recipe.suggest import hint
 from lightning_cv.run.checkpoints import find_checkpoint, run_of
 from lightning_cv.run.load import load_run
 from lightning_cv.run.quiet import quiet_libraries
-from lightning_cv.tasks import Generate
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,11 @@ def _only_warnings() -> Iterator[None]:
 def _load(request: SampleRequest) -> _Loaded:
     checkpoint = find_checkpoint(request.run)
     task, data = load_run(checkpoint, allow_code=request.allow_code)
-    if not isinstance(task, Generate) or not isinstance(data, VisionData):
+    is_generative = isinstance(getattr(task.network, "density", None), Density)
+    if not is_generative or not isinstance(data, VisionData):
         raise UserError(
-            f"{display_path(request.run)}: its task is {type(task).__name__}; sample needs the run of a Generate task"
+            f"{display_path(request.run)}: its task is {type(task).__name__}; sample needs the run of a task whose "
+            "network draws images, such as Generate or Adversarial"
         )
     network = task.scored_network.eval()
     network.to("cuda" if torch.cuda.is_available() else "cpu")

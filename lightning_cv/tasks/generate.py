@@ -37,6 +37,7 @@ from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
+from lightning_cv.tasks.pixel_scale import PixelScale
 
 
 class Generate(VisionTask):
@@ -95,16 +96,11 @@ class Generate(VisionTask):
         self.loss_weights = dict(loss_weights or {})
         self.importance_samples = importance_samples
         self.monitor = _monitor(self._model)
-        self._pixel_scale: tuple[Any, list[Tensor]] | None = None  # to bring them to the device waits for it
+        self._pixels = PixelScale()
 
     @property
     def _model(self) -> GenerativeNetwork:
         return cast(GenerativeNetwork, self.network)
-
-    @property
-    def scored_network(self) -> nn.Module:
-        """The network of the weights by which the task is judged: averaged ones where there are some."""
-        return self._scored_networks()[0][1]
 
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
@@ -185,16 +181,7 @@ class Generate(VisionTask):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Values in [0, 1] of normalized images (B, C, H, W): what generative networks take."""
-        info = self.data_info()
-        if info is None:
-            return images
-        key = (info.mean, info.std, images.device)
-        if self._pixel_scale is None or self._pixel_scale[0] != key:
-            shape = (1, info.channels, 1, 1)
-            made = [torch.tensor(values, device=images.device).view(shape) for values in (info.mean, info.std)]
-            self._pixel_scale = key, made
-        mean, std = self._pixel_scale[1]
-        return (images.float() * std + mean).clamp(0, 1)
+        return self._pixels(images, self.data_info())
 
     @torch.no_grad()
     def _examine(self, network: nn.Module, batch: Batch, images: Tensor, nll: Tensor | None) -> GeneratedOutput:
