@@ -21,7 +21,16 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torchvision.transforms import v2
 
-from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Speed, Throughput
+from lightning_cv.callbacks import (
+    AdversarialMonitor,
+    EarlyStopping,
+    Ema,
+    LearningRate,
+    Progress,
+    Snapshot,
+    Speed,
+    Throughput,
+)
 from lightning_cv.callbacks.randomness import random_state
 from lightning_cv.contracts import Stage
 from lightning_cv.data import RandomCrop, RandomObjectFlip, Scenes
@@ -173,7 +182,7 @@ CASES = {
     "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
     "generate": Case(generator, ema=True),
-    "adversarial": Case(adversaries, ema=True),
+    "adversarial": Case(adversaries, ema=True, callbacks=lambda: [AdversarialMonitor(window=2)]),
     "adversarial_accumulation": Case(partial(adversaries, accumulate=3)),
     "adversarial_epochs": Case(
         partial(adversaries, TorchSchedule(partial(torch.optim.lr_scheduler.StepLR, step_size=1)))

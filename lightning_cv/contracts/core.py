@@ -239,9 +239,11 @@ class TrainsByTurns(Protocol):
 
     Args:
         player_names: whose they are, in their order.
+        loss_is_zero_where_won: whether the discriminator's loss is 0 where it is sure and right of every image.
     """
 
     player_names: ClassVar[tuple[str, ...]]
+    loss_is_zero_where_won: bool
 
 
 def is_trainable_task(module: object) -> TypeIs[TrainableTask]:

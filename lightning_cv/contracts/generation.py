@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lightning_cv.contracts.core import DataInfo
+
 
 class Density(StrEnum):
     """What a network knows of the density p(x) of an image (row 230)."""
@@ -129,6 +131,19 @@ class DecodesLatents(Protocol):
 
 
 @runtime_checkable
+class MapsLatents(DecodesLatents, Protocol):
+    """Latent vectors that are mapped to others before anything is drawn, as a style is (row 250)."""
+
+    def map_latents(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, W) float32 of latent vectors (B, Z)."""
+        ...
+
+    def decode_mapped(self, mapped: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1] of mapped ones (B, W): `decode` is one after the other."""
+        ...
+
+
+@runtime_checkable
 class HasLatents(DecodesLatents, Protocol):
     """An encoder to vectors too."""
 
@@ -241,7 +256,7 @@ class SamplesInSteps(Protocol):
 
 
 class FeatureNetwork(Protocol):
-    """What turns images into vectors in which sets of images are compared.
+    """What turns images into vectors in which sets of images are compared; `FitsImages` finds its weights.
 
     Args:
         name: which one, for tables: scores of two are not comparable.
@@ -253,6 +268,14 @@ class FeatureNetwork(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, D) float32 of images (B, C, H, W) in [0, 1]."""
+        ...
+
+    def check_data(self, info: DataInfo) -> None:
+        """Refuse data that it cannot look at.
+
+        Raises:
+            UserError: names what is wrong and what is allowed.
+        """
         ...
 
 

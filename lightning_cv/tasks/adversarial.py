@@ -11,7 +11,6 @@ from lightning_cv.contracts import (
     LABEL,
     Batch,
     DataInfo,
-    DecodesLatents,
     Draws,
     Gallery,
     GenerativeNetwork,
@@ -69,6 +68,7 @@ class Adversarial(Adversaries):
                 raise UserError(f"model.init_args.{name}: {value} given; allowed: {least} or more")
         super().__init__(network, discriminator, optimizer, discriminator_optimizer, **options)
         self.loss = loss or NonSaturating()
+        self.loss_is_zero_where_won = self.loss.is_zero_where_won
         self.gradient_penalty = gradient_penalty
         self.r1 = r1
         self.r1_every = r1_every
@@ -80,7 +80,7 @@ class Adversarial(Adversaries):
     def discriminator_step(self, batch: Batch, draws: Draws) -> StepOutput:
         """The loss of the game, and the weighed penalties."""
         real, labels = self.pixels(batch[IMAGE]), self._labels(batch)
-        fake = self._generate(self.network, draws, labels)
+        fake = self._generator(self.network).make(draws, labels)
         real_scores, fake_scores = self.discriminator(real, labels), self.discriminator(fake, labels)
         loss = self.loss.discriminator(real_scores, fake_scores)
         means = {"real_score": real_scores.float().mean(), "fake_score": fake_scores.float().mean()}
@@ -100,13 +100,13 @@ class Adversarial(Adversaries):
     def generator_step(self, batch: Batch, draws: Draws) -> StepOutput:
         """Its loss of the game."""
         labels = self._labels(batch)
-        loss = self.loss.generator(self.discriminator(self._generate(self.network, draws, labels), labels))
+        loss = self.loss.generator(self.discriminator(self._generator(self.network).make(draws, labels), labels))
         return StepOutput(loss, {"generator_loss": loss})
 
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """How the game stands on a set, with draws that belong to each image."""
         real, labels = self.pixels(batch[IMAGE]), self._labels(batch)
-        fake = self._generate(network, OwnDraws.of_indices(batch[INDEX]), labels)
+        fake = self._generator(network).make(OwnDraws.of_indices(batch[INDEX]), labels)
         real_scores, fake_scores = self.discriminator(real, labels), self.discriminator(fake, labels)
         terms = {
             "discriminator_loss": self.loss.discriminator(real_scores, fake_scores),
@@ -122,9 +122,8 @@ class Adversarial(Adversaries):
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch[LABEL] if cast(GenerativeNetwork, self.network).num_classes is not None else None
 
-    def _generate(self, network: nn.Module, draws: Draws, labels: Tensor | None) -> Tensor:
-        generator = cast(DecodesLatents, network)
-        return generator.decode(draws.normal(generator.num_latents), labels)
+    def _generator(self, network: nn.Module) -> LatentGenerator:
+        return cast(LatentGenerator, network)
 
     def _judge(self, labels: Tensor | None) -> "_Judge":
         return _Judge(self.discriminator, labels)

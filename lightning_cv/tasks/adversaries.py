@@ -98,6 +98,7 @@ class Adversaries(VisionTask):
         )
         if init is not None:
             init(discriminator)
+        self.loss_is_zero_where_won = True
         self.automatic_optimization = False  # Lightning's word for one optimizer
         self.discriminator = discriminator
         self.discriminator_steps = discriminator_steps

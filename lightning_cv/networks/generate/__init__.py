@@ -4,7 +4,12 @@ from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAu
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
+from lightning_cv.networks.generate.denoise_unet import UNet
+from lightning_cv.networks.generate.diffusion import Diffusion
+from lightning_cv.networks.generate.dit import Dit
+from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -22,6 +27,7 @@ from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.vq_vae import VqVae
 
@@ -32,12 +38,17 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "CosineSchedule",
     "DcganDiscriminator",
     "DcganGenerator",
+    "Diffusion",
     "DiscretizedLogistic",
     "DiscretizedNormal",
+    "Dit",
+    "FlowMatching",
     "Generative",
     "Gsn",
+    "InSteps",
     "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
@@ -53,5 +64,8 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
+    "UNet",
     "VqVae",
 ]
