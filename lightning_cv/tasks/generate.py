@@ -115,6 +115,10 @@ class Generate(VisionTask):
         """See `VisionTask`."""
         check_generator_fits_data(self._model, info)
 
+    def taken(self, images: Tensor) -> Tensor:
+        """See `VisionTask`."""
+        return self.pixels(images)
+
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also what is known of each image."""
         model = cast(GenerativeNetwork, network)
