@@ -7,6 +7,7 @@ from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
 from lightning_cv.tasks.generate import Generate
 from lightning_cv.tasks.panoptic_segment import PanopticSegment
+from lightning_cv.tasks.sample_quality import SampleQuality
 from lightning_cv.tasks.segment import Segment
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Detect",
     "Generate",
     "PanopticSegment",
+    "SampleQuality",
     "Segment",
     "VisionTask",
 ]

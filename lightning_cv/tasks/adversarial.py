@@ -25,6 +25,7 @@ from lightning_cv.tasks.adversaries import Adversaries
 from lightning_cv.tasks.base import OptimizerBuilder
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
+from lightning_cv.tasks.sample_quality import SampleQuality
 
 
 class Adversarial(Adversaries):
@@ -32,7 +33,7 @@ class Adversarial(Adversaries):
 
     Curves, each a mean over images: `discriminator_loss` and `generator_loss` of the game alone, penalties unweighed,
     and `real_score` and `fake_score`, the discriminator's. `val/loss` is the generator's loss on fixed draws: it says
-    how the game stands, not how good the images are (row 249).
+    how the game stands, not how good the images are (row 249); `quality` does.
 
     Args:
         network: a generator of images from latent vectors, see `lightning_cv.networks.generate`.
@@ -44,6 +45,7 @@ class Adversarial(Adversaries):
         r1: weight (gamma) of the penalty on the slope at real images, 0 or more (Mescheder et al. 2018).
         r1_every: steps of the discriminator for one with that penalty, which then counts so many times (Karras et al.
             2020, StyleGAN2, appendix B, has 16).
+        quality: scores samples; their `val/fid` then judges a run.
         options: see `Adversaries`.
     """
 
@@ -60,6 +62,7 @@ class Adversarial(Adversaries):
         gradient_penalty: float = 0.0,
         r1: float = 0.0,
         r1_every: int = 1,
+        quality: SampleQuality | None = None,
         **options: Any,
     ) -> None:
         _check_players(network, discriminator)
@@ -72,10 +75,16 @@ class Adversarial(Adversaries):
         self.gradient_penalty = gradient_penalty
         self.r1 = r1
         self.r1_every = r1_every
+        self.quality = quality
+        self.monitor = (quality.monitor if quality is not None else None) or "val/loss"
 
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
         check_generator_fits_data(cast(GenerativeNetwork, self.network), info)
+
+    def taken(self, images: Tensor) -> Tensor:
+        """See `VisionTask`."""
+        return self.pixels(images)
 
     def discriminator_step(self, batch: Batch, draws: Draws) -> StepOutput:
         """The loss of the game, and the weighed penalties."""

@@ -10,6 +10,8 @@ from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.in_steps import InSteps
+from lightning_cv.networks.generate.kl_autoencoder import KlAutoencoder
+from lightning_cv.networks.generate.latent_diffusion import LatentDiffusion
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -29,6 +31,7 @@ from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
 from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
+from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -38,7 +41,6 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
-    "CosineSchedule",
     "DcganDiscriminator",
     "DcganGenerator",
     "Diffusion",
@@ -49,6 +51,8 @@ __all__ = [
     "Generative",
     "Gsn",
     "InSteps",
+    "KlAutoencoder",
+    "LatentDiffusion",
     "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
@@ -67,5 +71,6 @@ __all__ = [
     "StyleDiscriminator",
     "StyleGenerator",
     "UNet",
+    "VariationalAutoencoder",
     "VqVae",
 ]
