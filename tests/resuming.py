@@ -29,11 +29,12 @@ from lightning_cv.data.base import VisionData
 from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
-from lightning_cv.networks.generate import PixelCnn, VqVae
+from lightning_cv.networks.features import TrainedFeatures
+from lightning_cv.networks.generate import MlpVae, PixelCnn, VqVae
 from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
-from lightning_cv.tasks import Classify, Detect, Generate, PanopticSegment, Segment, VisionTask
+from lightning_cv.tasks import Classify, Detect, Generate, PanopticSegment, SampleQuality, Segment, VisionTask
 
 EPOCHS = 3
 BATCHES = 5  # of 8 images, the last one with 5
@@ -99,6 +100,14 @@ def generator() -> VisionTask:
     return Generate(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), schedule=Cosine(warmup_steps=3))
 
 
+def judged() -> VisionTask:
+    """A generator whose samples are scored by features that were found in the training images."""
+    torch.manual_seed(2)
+    quality = SampleQuality(TrainedFeatures(steps=2, widths=(4,)), num_samples=6)
+    network = MlpVae((1, 8, 8), num_latents=2, width=8, num_classes=3)
+    return Generate(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), quality=quality)
+
+
 def scenes(transforms: list[nn.Module]) -> VisionData:
     """As many small scenes as `Dots` has images, each transformed with its objects."""
     assert not transforms
@@ -162,6 +171,7 @@ CASES = {
     "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
     "generate": Case(generator, ema=True),
+    "sample_quality": Case(judged, ema=True),
     "panoptic": Case(panoptic, make_data=partial(pixel_scenes, "panoptic"), options={"max_epochs": 2}),
     "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
 }

@@ -27,10 +27,10 @@ of the test split.
   --caption TEXT      of a network that reads text: what the images should show
   --seed N            other images for another number (default: 0)
   --batch-size N      images drawn at once (default: 64); the images are the same for every one
-  --sampler NAME      of a diffusion: the method, such as ddpm, ddim, dpm++ (default: that of the recipe)
-  --steps N           of a diffusion: how many steps (default: those of the recipe)
-  --guidance W        of a diffusion told the class: its weight; 1 is none, 0 no class (default: that of the recipe)
-  --trajectory        of a diffusion: also trajectory.gif, the images on their way out of noise
+  --sampler NAME      of a diffusion: ddpm, ddim or dpm_solver; of a flow: euler or heun (default: that of the recipe)
+  --steps N           of these: how many steps (default: those of the recipe)
+  --guidance W        of these, if told the class: its weight; 1: as trained, 0: no class (default: that of the recipe)
+  --trajectory        of these: also trajectory.gif, the images on their way out of noise
   --walk N            a closed path through N latent vectors: walk.gif, and each frame
   --directions N      the N directions in which images change most with the latent vector, a row each
   --edit IMAGE        change one latent number after another by -3 to 3 standard deviations: a row each
@@ -42,7 +42,7 @@ Written are grid.png and each image in a file of its own; a command that is repe
 
 examples:
   lightning-cv sample runs/digits_pixelcnn/<run id> --num 64 --class 3
-  lightning-cv sample runs/digits_ddpm_of_class/<run id> --sampler ddim --steps 20 --guidance 2 --trajectory
+  lightning-cv sample runs/digits_ddpm_of_class/<run id> --sampler dpm_solver --steps 20 --guidance 2 --trajectory
   lightning-cv sample runs/digits_dcgan/<run id> --walk 8
   lightning-cv sample runs/shapes_text_to_image/<run id> --caption "red square"
   lightning-cv sample runs/digits_vae/<run id> --interpolate 0 7"""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lightning_cv.contracts.core import DataInfo
+
 
 class Density(StrEnum):
     """What a network knows of the density p(x) of an image (row 230)."""
@@ -254,7 +256,7 @@ class SamplesInSteps(Protocol):
 
 
 class FeatureNetwork(Protocol):
-    """What turns images into vectors in which sets of images are compared.
+    """What turns images into vectors in which sets of images are compared; `FitsImages` finds its weights.
 
     Args:
         name: which one, for tables: scores of two are not comparable.
@@ -266,6 +268,14 @@ class FeatureNetwork(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, D) float32 of images (B, C, H, W) in [0, 1]."""
+        ...
+
+    def check_data(self, info: DataInfo) -> None:
+        """Refuse data that it cannot look at.
+
+        Raises:
+            UserError: names what is wrong and what is allowed.
+        """
         ...
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_
     if _REPLACED.get() and not path.exists():
         return
     start = f"{part}." if part else ""
-    saved = _network_weights(path, asked_by)
+    saved = _network_weights(_checkpoint(path, asked_by))
     state = {name.removeprefix(start): value for name, value in saved.items() if name.startswith(start)}
     if not state:
         raise UserError(f"{asked_by}: weights is {path}, whose network has no {part or 'weights'}")
@@ -56,7 +57,33 @@ def load_saved(module: nn.Module, weights: str | Path, *, part: str = "", asked_
         raise UserError(f"{asked_by}: weights is {path}, of another network ({first:.100})") from error
 
 
-def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
+def saved_statistics(weights: str | Path, *, asked_by: str = "network") -> tuple[list[float], list[float]]:
+    """The mean and the standard deviation of each channel by which a run normalized its images.
+
+    Args:
+        weights: see `load_saved`.
+        asked_by: who, for the error.
+
+    Raises:
+        UserError: the file is missing or no checkpoint, or does not say.
+    """
+    path = Path(weights).expanduser()
+    for part in _checkpoint(path, asked_by).values():
+        if isinstance(part, dict) and {"mean", "std"} <= part.keys():
+            return part["mean"], part["std"]
+    raise UserError(f"{asked_by}: weights is {path}, which does not say how the images of its run were normalized")
+
+
+def _network_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
+    state: dict[str, Tensor] = checkpoint.get("state_dict", {})
+    if averaged is not None:
+        return dict(averaged)
+    start = "network."
+    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+
+
+def _checkpoint(path: Path, asked_by: str) -> dict[str, Any]:
     if path.is_dir():
         folder = path / "checkpoints" if (path / "checkpoints").is_dir() else path
         snapshot, _ = newest_valid(folder, "best-*.ckpt")
@@ -76,9 +103,4 @@ def _network_weights(path: Path, asked_by: str) -> dict[str, Tensor]:
         raise UserError(f"{asked_by}: weights is {path}: damaged, or no checkpoint ({error!s:.80})") from error
     if not isinstance(checkpoint, dict):
         raise UserError(f"{asked_by}: weights is {path}, which is no checkpoint of a run")
-    averaged = checkpoint.get("averaged_network") if checkpoint.get("scored") != "raw" else None
-    state: dict[str, Tensor] = checkpoint.get("state_dict", {})
-    if averaged is not None:
-        return dict(averaged)
-    start = "network."
-    return {name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}
+    return checkpoint

@@ -5,6 +5,7 @@ from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
 from lightning_cv.tasks.generate import Generate
 from lightning_cv.tasks.panoptic_segment import PanopticSegment
+from lightning_cv.tasks.sample_quality import SampleQuality
 from lightning_cv.tasks.segment import Segment
 
-__all__ = ["Classify", "Detect", "Generate", "PanopticSegment", "Segment", "VisionTask"]
+__all__ = ["Classify", "Detect", "Generate", "PanopticSegment", "SampleQuality", "Segment", "VisionTask"]

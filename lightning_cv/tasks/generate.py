@@ -37,6 +37,7 @@ from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
+from lightning_cv.tasks.sample_quality import SampleQuality
 
 
 class Generate(VisionTask):
@@ -55,6 +56,7 @@ class Generate(VisionTask):
         importance_samples: of a bounded density, samples an image by which the test scores it once more, and more
             tightly (Burda et al. 2016); where the losses are no bound, as of a diffusion, by which it scores it at all;
             0: not.
+        quality: scores samples too; a network that knows no likelihood is then judged by their `val/fid`.
         schedule: see `VisionTask`.
         lr_scaling: see `VisionTask`.
         decay_norm_and_bias: see `VisionTask`.
@@ -70,6 +72,7 @@ class Generate(VisionTask):
         *,
         loss_weights: Mapping[str, float] | None = None,
         importance_samples: int = 0,
+        quality: SampleQuality | None = None,
         schedule: Schedule | None = None,
         lr_scaling: RateScaling | None = None,
         decay_norm_and_bias: bool = False,
@@ -95,7 +98,8 @@ class Generate(VisionTask):
         )
         self.loss_weights = dict(loss_weights or {})
         self.importance_samples = importance_samples
-        self.monitor = _monitor(self._model)
+        self.quality = quality
+        self.monitor = _monitor(self._model, quality)
         self._pixel_scale: tuple[Any, list[Tensor]] | None = None  # to bring them to the device waits for it
 
     @property
@@ -110,6 +114,10 @@ class Generate(VisionTask):
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
         check_generator_fits_data(self._model, info)
+
+    def taken(self, images: Tensor) -> Tensor:
+        """See `VisionTask`."""
+        return self.pixels(images)
 
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also what is known of each image."""
@@ -221,8 +229,10 @@ class Generate(VisionTask):
         )
 
 
-def _monitor(network: GenerativeNetwork) -> str:
+def _monitor(network: GenerativeNetwork, quality: SampleQuality | None) -> str:
     """The score by which runs of a network are judged."""
     if not network.nll_terms:
+        if quality is not None and quality.monitor is not None:
+            return quality.monitor
         return "val/mse" if isinstance(network, Reconstructs) else "val/loss"
     return "val/nats" if network.levels is None else "val/bits_per_dim"

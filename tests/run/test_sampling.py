@@ -38,6 +38,9 @@ NETWORKS = {
     "lightning_cv.networks.generate.CaptionedCodes, init_args: {image: [1, 4, 4], levels: 8, num_classes: 10, "
     f"captions: [{', '.join(CAPTIONS)}], width: 8, num_heads: 2}}}}}}",
     "vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16}",
+    "diffusion": "Diffusion, init_args: {denoiser: {class_path: lightning_cv.networks.generate.UNet, init_args: {"
+    "image: [1, 8, 8], num_classes: 10, widths: [8, 8], blocks_per_level: 1}}, "
+    "sampling: {sampler: ddpm, steps: 6}}",
     "conditional_vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16, num_classes: 10}",
 }
 
@@ -219,9 +222,45 @@ def test_directions_are_shown_a_row_each(runs, tmp_path, capsys):
     assert files["0003.png"] == files["0010.png"] == files["0017.png"] != files["0000.png"]
 
 
+def test_a_diffusion_draws_as_it_is_told(runs, tmp_path, capsys):
+    """rows 257, 259: method, steps and guidance are those of the command line, else those of the recipe."""
+    seen = {}
+    for name, options in {
+        "recipe": [],
+        "same": ["--sampler=ddpm", "--steps=6", "--guidance=1"],
+        "ddim": ["--sampler", "ddim"],
+        "fewer": ["--steps=3"],
+        "guided": ["--guidance=4"],
+    }.items():
+        assert main(["sample", str(runs["diffusion"]), "--num=4", "--out", name, *options]) == 0
+        seen[name] = written(next((tmp_path / name).iterdir()))
+        manner = {"ddim": "(ddim, 6 steps", "fewer": "(ddpm, 3 steps", "guided": "guidance 4)"}.get(name, "(ddpm, 6")
+        assert manner in capsys.readouterr().out
+    assert seen.pop("same") == seen["recipe"]
+    assert len({file["grid.png"] for file in seen.values()}) == 4
+
+
+def test_the_way_out_of_noise_is_a_moving_picture(runs, tmp_path):
+    """row 256: the noise, and what comes of it after each of six steps; the files of the images are the same."""
+    for name, options in {"plain": [], "moving": ["--trajectory"]}.items():
+        assert main(["sample", str(runs["diffusion"]), "--num=4", "--out", name, *options]) == 0
+    plain, moving = (written(tmp_path / name / "seed-0") for name in ("plain", "moving"))
+    with Image.open(tmp_path / "moving" / "seed-0" / "trajectory.gif") as trajectory:
+        assert trajectory.n_frames == 7
+        trajectory.seek(6)
+        last = np.asarray(trajectory.convert("L")).astype(int)
+    grid = np.asarray(Image.open(tmp_path / "plain" / "seed-0" / "grid.png").convert("L")).astype(int)
+    assert np.array_equal(last, grid)
+    assert moving.pop("trajectory.gif")
+    assert plain == moving
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
+        ("diffusion", ["--sampler=euler"], "sampler is euler; allowed of Diffusion: ddpm, ddim, dpm_solver"),
+        ("diffusion", ["--steps=1001"], "allowed of this Diffusion: 1 to 1000"),
+        ("diffusion", ["--directions=2"], "Diffusion has no short latent vectors"),
         ("vae", ["--edit", "9999"], "the test split has images 0 to"),
         ("vae", ["--edit", "nothing.png"], "no such file, nor the number of a test image"),
         ("captions", ["--caption", "small 7"], "'7' is unknown; allowed: 0, 1, 2, 3, 4, large, small"),

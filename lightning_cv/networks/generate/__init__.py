@@ -10,6 +10,8 @@ from lightning_cv.networks.generate.dit import Dit
 from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
 from lightning_cv.networks.generate.in_steps import InSteps
+from lightning_cv.networks.generate.kl_autoencoder import KlAutoencoder
+from lightning_cv.networks.generate.latent_diffusion import LatentDiffusion
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
@@ -27,7 +29,9 @@ from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
+from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -47,6 +51,8 @@ __all__ = [
     "Generative",
     "Gsn",
     "InSteps",
+    "KlAutoencoder",
+    "LatentDiffusion",
     "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
@@ -62,6 +68,9 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
     "UNet",
+    "VariationalAutoencoder",
     "VqVae",
 ]

@@ -42,10 +42,14 @@ class LatentGenerator(Generative):
         name = type(self).__name__
         raise UserError(f"model.init_args.network: {name} has no loss; train it with lightning_cv.tasks.Adversarial")
 
+    def make(self, draws: Draws, labels: Tensor | None = None) -> Tensor:
+        """New images (B, C, H, W) in [0, 1], for training too: a gradient goes through, and what else is drawn is."""
+        return self.decode(draws.normal(self.num_latents), labels)
+
     @torch.no_grad()
     def sample(self, draws: Draws, labels: Tensor | None = None) -> Tensor:
         """New images (B, C, H, W) in [0, 1]."""
-        return self.decode(draws.normal(self.num_latents), labels)
+        return self.make(draws, labels)
 
 
 def halvings(name: str, image: tuple[int, int, int], wanted: int | None) -> int:

@@ -34,7 +34,9 @@ def write_gif(path: Path, frames: Tensor, *, is_loop: bool) -> Path:
         is_loop: the last frame leads to the first; else it stays for a moment.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = _with_one_palette([sheet_picture(images) for images in frames])
+    pictures = [sheet_picture(images) for images in frames]
+    is_grey = frames.shape[2] == 1
+    pictures = [picture.convert("L") for picture in pictures] if is_grey else _with_one_palette(pictures)
     times = [_FRAME_MS] * len(pictures)
     if not is_loop:
         times[-1] = _LAST_FRAME_MS

@@ -55,7 +55,7 @@ def said_of(network: nn.Module, images: torch.Tensor, labels: torch.Tensor | Non
     if isinstance(network, LatentGenerator):
         with pytest.raises(UserError, match="Adversarial"):
             network(images, labels, own)
-        return {"mean": network.decode(own.normal(network.num_latents).to(images.device), labels).mean((1, 2, 3))}
+        return {"mean": network.make(own, labels).mean((1, 2, 3))}
     return network(images, labels, own)
 
 
