@@ -131,6 +131,19 @@ class DecodesLatents(Protocol):
 
 
 @runtime_checkable
+class MapsLatents(DecodesLatents, Protocol):
+    """Latent vectors that are mapped to others before anything is drawn, as a style is (row 250)."""
+
+    def map_latents(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, W) float32 of latent vectors (B, Z)."""
+        ...
+
+    def decode_mapped(self, mapped: Tensor) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1] of mapped ones (B, W): `decode` is one after the other."""
+        ...
+
+
+@runtime_checkable
 class HasLatents(DecodesLatents, Protocol):
     """An encoder to vectors too."""
 

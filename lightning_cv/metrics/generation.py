@@ -19,7 +19,7 @@ class GenerationScores(Metric):
     """Means over a whole set of images, exact over devices and ragged batches.
 
     * `nats`: -log p(x), or what is not below it; `bits_per_dim`: the same by value and in bits, where pixels have
-      levels; `importance_bits_per_dim` (or `importance_nats`) with several importance samples.
+      levels; `importance_bits_per_dim` (or `importance_nats`) with several importance samples, where these are not all.
     * `mse`: squared error of reconstructions, by value, of values in [0, 1].
     * `active_units`: latent units of whose posterior means the variance is above 0.01.
     * `perplexity`: exp of the entropy of the codes, 1 to `num_codes`; `codes_used`: the share that occurs; of several
@@ -76,7 +76,7 @@ class GenerationScores(Metric):
         if known:
             scores |= self._in_units("", nll)
         if with_importance:
-            scores |= self._in_units("importance_", importance)
+            scores |= self._in_units("importance_" if known else "", importance)
         if reconstructed:
             scores["mse"] = squared_error
         if self.latent_sums.shape[1] and self.count:

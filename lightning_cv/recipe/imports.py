@@ -46,8 +46,8 @@ ALLOWED = (
     *(f"lightning.pytorch.{kind}" for kind in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     "lightning.pytorch.strategies",
 )
-# Where some of the above are defined; a recipe does not name these itself.
-DEFINED = ("lightning.fabric.plugins", "lightning.fabric.accelerators", "torch._C._nn")
+# Where some of the above, or the values that they take, are defined; a recipe does not name these itself.
+DEFINED = ("lightning_cv.contracts", "lightning.fabric.plugins", "lightning.fabric.accelerators", "torch._C._nn")
 # Inside the above, but not meant for a recipe: they load other models by name, or read files with options.
 REFUSED = (
     *(f"timm.models.{name}" for name in ("helpers", "hub", "_helpers", "_hub", "_builder")),

@@ -75,6 +75,12 @@ class SampleRequest:
         batch_size: images drawn at once, 1 or more.
         edit: a picture file, or the number of a test image, whose latent numbers are changed.
         interpolate: two of these, between which to go.
+        sampler: method of a network that draws in steps; None: that of its recipe.
+        steps: how many, 1 or more; None: as many as its recipe says.
+        guidance: weight of the class, 0 or more; None: that of its recipe.
+        trajectory: whether to show the images on their way out of noise too.
+        walk: latent vectors through which a closed path leads, 2 or more; None: no path.
+        directions: latent directions to show, 1 or more; None: none.
         out: where to write; None: `samples` in the folder of the run.
         allow_code: packages beyond the usual ones that the recipe may name.
     """
@@ -87,5 +93,11 @@ class SampleRequest:
     batch_size: int = 64
     edit: str | None = None
     interpolate: tuple[str, str] | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    trajectory: bool = False
+    walk: int | None = None
+    directions: int | None = None
     out: Path | None = None
     allow_code: tuple[str, ...] = ()

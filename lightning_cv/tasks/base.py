@@ -132,6 +132,10 @@ class VisionTask(pl.LightningModule, ABC):
         """
         return find_head(self.network)
 
+    def taken(self, images: Tensor) -> Tensor:
+        """What the network takes of the data's images (B, C, H, W): these, unless a task says otherwise."""
+        return images
+
     def check_network(self, info: DataInfo) -> None:
         """Refuse a network that does not fit the data.
 
@@ -257,7 +261,7 @@ class VisionTask(pl.LightningModule, ABC):
                 self.quality.check(self.network, info)
         data = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and not self.trainer.ckpt_path:  # else the checkpoint brings what was found
-            fit_to_images(self.network, data)
+            fit_to_images(self.network, data, self.taken)
 
     def on_fit_start(self) -> None:
         """Lightning's hook: training steps pay for no hook that does nothing."""

@@ -1,11 +1,11 @@
 """Does the network of the recipe fit the data of the recipe? Asked before the first step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 
-from lightning_cv.contracts import DataInfo, FitsImages, GenerativeNetwork, ShowsImages
+from lightning_cv.contracts import IMAGE, Batch, Batches, DataInfo, FitsImages, GenerativeNetwork, ShowsImages
 from lightning_cv.errors import UserError
 from lightning_cv.networks import num_classes
 from lightning_cv.networks.blocks.feature_maps import FeatureMaps
@@ -176,8 +176,13 @@ def _outside_of(parts: Sequence[nn.Module], network: nn.Module) -> nn.Module:
     return nn.ParameterList([parameter for parameter in network.parameters() if id(parameter) not in inside])
 
 
-def fit_to_images(network: nn.Module, data: object) -> None:
+def fit_to_images(network: nn.Module, data: object, taken: Callable[[Tensor], Tensor] = lambda images: images) -> None:
     """Let the parts of a network that want to see the training images before training see them, outermost first.
+
+    Args:
+        network: whose parts they are.
+        data: the data module.
+        taken: what the network takes of normalized images.
 
     Raises:
         UserError: the data module does not show its images.
@@ -188,7 +193,15 @@ def fit_to_images(network: nn.Module, data: object) -> None:
                 f"model.init_args.network: {name} looks at the training images before training, "
                 f"and {type(data).__name__} does not show them; allowed: the data sets of lightning_cv.data"
             )
-        part.fit_images(data.training_images)
+        part.fit_images(_batches(data, taken))
+
+
+def _batches(data: ShowsImages, taken: Callable[[Tensor], Tensor]) -> Batches:
+    def batches() -> Iterator[Batch]:
+        for batch in data.training_images():
+            yield {**batch, IMAGE: taken(batch[IMAGE])}
+
+    return batches
 
 
 def _outermost(network: nn.Module, name: str = "network") -> Iterator[tuple[str, FitsImages]]:

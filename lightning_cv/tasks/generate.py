@@ -54,7 +54,8 @@ class Generate(VisionTask):
         optimizer: builds the optimizer from parameter groups.
         loss_weights: of losses by name, 1 where it says nothing; `kl: 4` makes a beta-VAE (Higgins et al. 2017).
         importance_samples: of a bounded density, samples an image by which the test scores it once more, and more
-            tightly (Burda et al. 2016); 0: not.
+            tightly (Burda et al. 2016); where the losses are no bound, as of a diffusion, by which it scores it at all;
+            0: not.
         quality: scores samples too; a network that knows no likelihood is then judged by their `val/fid`.
         schedule: see `VisionTask`.
         lr_scaling: see `VisionTask`.
@@ -114,6 +115,10 @@ class Generate(VisionTask):
         """See `VisionTask`."""
         check_generator_fits_data(self._model, info)
 
+    def taken(self, images: Tensor) -> Tensor:
+        """See `VisionTask`."""
+        return self.pixels(images)
+
     def step(self, network: nn.Module, batch: Batch) -> StepOutput:
         """The weighted losses; in scoring also what is known of each image."""
         model = cast(GenerativeNetwork, network)
@@ -162,7 +167,10 @@ class Generate(VisionTask):
         """Nats and bits per dimension (squared error) of each image; of a conditional network the class that fits."""
         model = self._model
         if model.num_classes is None:
-            names = [*(("nats",) if model.nll_terms else ()), *(("mse",) if isinstance(model, Reconstructs) else ())]
+            names = [
+                *(("nats",) if model.nll_terms or self.importance_samples else ()),
+                *(("mse",) if isinstance(model, Reconstructs) else ()),
+            ]
             rows = [dict(zip(names, values, strict=True)) for values in prediction.tolist()]
         else:
             p = (-prediction.double()).softmax(1)  # of classes that are equally frequent, by Bayes
@@ -181,9 +189,12 @@ class Generate(VisionTask):
 
     def _nll(self, network: GenerativeNetwork, images: Tensor, index: Tensor, label: int | None) -> Tensor | None:
         """(B,) float32 in nats, of images of one class; None: the network does not say."""
-        if not network.nll_terms:
-            return None
         labels = None if label is None else torch.full_like(index, label)
+        if not network.nll_terms:
+            if not (self.importance_samples and isinstance(network, HasBound)):
+                return None
+            draws = OwnDraws.of_indices(index, seed=1)
+            return -network.bound(images, labels, draws, num_samples=self.importance_samples)
         terms = network(images, labels, OwnDraws.of_indices(index))
         return torch.stack([terms[name].float() for name in network.nll_terms]).sum(0)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from lightning_cv.cli.main import main
 from lightning_cv.contracts import Stage
 from lightning_cv.data import Digits
+from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.run import load_task
 from tests.conftest import keep_parser_settings
 
@@ -37,6 +38,9 @@ NETWORKS = {
     "lightning_cv.networks.generate.CaptionedCodes, init_args: {image: [1, 4, 4], levels: 8, num_classes: 10, "
     f"captions: [{', '.join(CAPTIONS)}], width: 8, num_heads: 2}}}}}}",
     "vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16}",
+    "diffusion": "Diffusion, init_args: {denoiser: {class_path: lightning_cv.networks.generate.UNet, init_args: {"
+    "image: [1, 8, 8], num_classes: 10, widths: [8, 8], blocks_per_level: 1}}, "
+    "sampling: {sampler: ddpm, steps: 6}}",
     "conditional_vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16, num_classes: 10}",
 }
 
@@ -125,8 +129,21 @@ def test_samples_lie_in_the_folder_of_the_run(run):
         (["RUN", "--edit=1", "--class=2"], "exclude each other"),
         (["RUN", "--class=10"], "allowed are 0 to 9"),
         (["RUN", "--class=cat"], "no class of the data"),
-        (["RUN", "--edit=0"], "Made has no latent vectors"),
-        (["RUN", "--interpolate", "0", "1"], "Made has no latent vectors"),
+        (["RUN", "--edit=0"], "Made finds no latent vectors of images"),
+        (["RUN", "--interpolate", "0", "1"], "Made finds no latent vectors of images"),
+        (["RUN", "--walk=3"], "Made has no latent vectors"),
+        (["RUN", "--walk=1"], "--walk 1: give a whole number, 2 or more"),
+        (["RUN", "--walk=3", "--num=3"], "--num is for new images"),
+        (["RUN", "--walk=3", "--directions=3"], "exclude each other"),
+        (["RUN", "--directions=3"], "Made has no short latent vectors"),
+        (["RUN", "--directions=0"], "--directions 0: give a whole number, 1 or more"),
+        (["RUN", "--steps=0"], "--steps 0: give a whole number, 1 or more"),
+        (["RUN", "--steps=4"], "--steps: Made does not draw in steps"),
+        (["RUN", "--sampler=ddim"], "--sampler: Made does not draw in steps"),
+        (["RUN", "--guidance=-1"], "--guidance -1: give a number, 0 or more"),
+        (["RUN", "--guidance=x"], "--guidance x: give a number, 0 or more"),
+        (["RUN", "--trajectory=yes"], "--trajectory takes no value"),
+        (["RUN", "--trajectory", "--num=1"], "--trajectory: Made does not draw in steps"),
         (["RUN", "--caption=a 3"], "Made reads no text"),
         (["RUN", "--caption=a 3", "--class=3"], "exclude each other"),
         (["nowhere"], "no such file or run folder"),
@@ -178,9 +195,72 @@ def test_the_way_between_two_images_starts_and_ends_with_their_codes(runs, tmp_p
             assert np.abs(np.asarray(Image.open(file)) / 255 - image[0].numpy()).max() < 1 / 255
 
 
+@pytest.mark.parametrize("name", ["vae", "conditional_vae"])
+def test_a_walk_leads_through_the_images_of_its_points(runs, tmp_path, name):
+    """row 251: a moving picture and a file a frame, of which the first is what the first point is decoded to."""
+    command = ["sample", str(runs[name]), "--walk", "3", "--out", name, "--batch-size"]
+    assert main([*command, "64"]) == 0
+    folder = next((tmp_path / name).iterdir())
+    with Image.open(folder / "walk.gif") as moving:
+        assert moving.n_frames == 3 * 16
+    shown = written(folder)
+    network = load_task(runs[name]).network.eval()
+    latents = OwnDraws.of_indices(torch.arange(3)).normal(3)[:1]
+    with torch.no_grad():
+        expected = network.decode(latents, None if name == "vae" else torch.zeros(1, dtype=torch.int64))[0, 0]
+    assert np.abs(np.asarray(Image.open(folder / "0000.png")) / 255 - expected.numpy()).max() < 1 / 255
+    assert main([*command, "7"]) == 0
+    assert written(folder).keys() == shown.keys()
+
+
+def test_directions_are_shown_a_row_each(runs, tmp_path, capsys):
+    """row 252: seven images a direction, of which the one in the middle is the same in all; as many as there are."""
+    assert main(["sample", str(runs["vae"]), "--directions", "5", "--out", "out"]) == 0
+    assert "along 3 directions, found by weights of the first layers" in capsys.readouterr().out
+    files = written(tmp_path / "out" / "seed-0-directions-5")
+    assert len(files) == 1 + 3 * 7
+    assert files["0003.png"] == files["0010.png"] == files["0017.png"] != files["0000.png"]
+
+
+def test_a_diffusion_draws_as_it_is_told(runs, tmp_path, capsys):
+    """rows 257, 259: method, steps and guidance are those of the command line, else those of the recipe."""
+    seen = {}
+    for name, options in {
+        "recipe": [],
+        "same": ["--sampler=ddpm", "--steps=6", "--guidance=1"],
+        "ddim": ["--sampler", "ddim"],
+        "fewer": ["--steps=3"],
+        "guided": ["--guidance=4"],
+    }.items():
+        assert main(["sample", str(runs["diffusion"]), "--num=4", "--out", name, *options]) == 0
+        seen[name] = written(next((tmp_path / name).iterdir()))
+        manner = {"ddim": "(ddim, 6 steps", "fewer": "(ddpm, 3 steps", "guided": "guidance 4)"}.get(name, "(ddpm, 6")
+        assert manner in capsys.readouterr().out
+    assert seen.pop("same") == seen["recipe"]
+    assert len({file["grid.png"] for file in seen.values()}) == 4
+
+
+def test_the_way_out_of_noise_is_a_moving_picture(runs, tmp_path):
+    """row 256: the noise, and what comes of it after each of six steps; the files of the images are the same."""
+    for name, options in {"plain": [], "moving": ["--trajectory"]}.items():
+        assert main(["sample", str(runs["diffusion"]), "--num=4", "--out", name, *options]) == 0
+    plain, moving = (written(tmp_path / name / "seed-0") for name in ("plain", "moving"))
+    with Image.open(tmp_path / "moving" / "seed-0" / "trajectory.gif") as trajectory:
+        assert trajectory.n_frames == 7
+        trajectory.seek(6)
+        last = np.asarray(trajectory.convert("L")).astype(int)
+    grid = np.asarray(Image.open(tmp_path / "plain" / "seed-0" / "grid.png").convert("L")).astype(int)
+    assert np.array_equal(last, grid)
+    assert moving.pop("trajectory.gif")
+    assert plain == moving
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
+        ("diffusion", ["--sampler=euler"], "sampler is euler; allowed of Diffusion: ddpm, ddim, dpm_solver"),
+        ("diffusion", ["--steps=1001"], "allowed of this Diffusion: 1 to 1000"),
+        ("diffusion", ["--directions=2"], "Diffusion has no short latent vectors"),
         ("vae", ["--edit", "9999"], "the test split has images 0 to"),
         ("vae", ["--edit", "nothing.png"], "no such file, nor the number of a test image"),
         ("captions", ["--caption", "small 7"], "'7' is unknown; allowed: 0, 1, 2, 3, 4, large, small"),

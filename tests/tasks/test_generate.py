@@ -120,6 +120,30 @@ def test_scores_have_draws_of_each_image(tmp_path, batch_size):
     assert scores == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-5)
 
 
+class Bounded(Noisy):
+    """Trains losses that are no bound, and has one."""
+
+    nll_terms = ()
+
+
+def test_a_bound_that_no_loss_is_scores_alone_in_the_test(tmp_path):
+    """row 260: it is bits per dimension without a second name, and of predictions too; validation has none."""
+    task = Generate(Bounded(), sgd, importance_samples=5)
+    (scores,) = trainer(tmp_path).test(task, datamodule=Grey(batch_size=3), verbose=False)
+    mean = 5 * pixels_of(Stage.TEST).mean().item()
+    assert scores["test/nats"] == pytest.approx(mean, rel=1e-5)
+    assert scores["test/bits_per_dim"] == pytest.approx(mean / (4 * math.log(2)), rel=1e-5)
+    assert not any("importance" in name for name in scores)
+    assert task.monitor == "val/mse"
+    (scores,) = trainer(tmp_path).validate(task, datamodule=Grey(batch_size=3), verbose=False)
+    assert "val/bits_per_dim" not in scores
+    rows = trainer(tmp_path).predict(task, datamodule=Grey(batch_size=7))[0]
+    row = task.prediction_rows(rows["prediction"], ("dark", "light"))[0]
+    index = int(rows[INDEX][0])
+    assert row["nats"] == pytest.approx(5 * pixels_of(Stage.PREDICT)[index].mean().item(), abs=1e-5)
+    assert row.keys() == {"nats", "mse", "bits_per_dim"}
+
+
 def test_training_draws_anew_each_step():
     """From torch's generator, which a snapshot holds: seeded alike, alike."""
     task = Generate(Noisy(), sgd)

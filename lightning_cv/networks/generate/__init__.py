@@ -3,7 +3,16 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
+from lightning_cv.networks.generate.denoise_unet import UNet
+from lightning_cv.networks.generate.diffusion import Diffusion
+from lightning_cv.networks.generate.dit import Dit
+from lightning_cv.networks.generate.flow_matching import FlowMatching
 from lightning_cv.networks.generate.gsn import Gsn
+from lightning_cv.networks.generate.in_steps import InSteps
+from lightning_cv.networks.generate.kl_autoencoder import KlAutoencoder
+from lightning_cv.networks.generate.latent_diffusion import LatentDiffusion
+from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.networks.generate.likelihoods import (
     Bernoulli,
     Categorical,
@@ -19,7 +28,10 @@ from lightning_cv.networks.generate.pixel_cnn import PixelCnn
 from lightning_cv.networks.generate.pixel_rnn import PixelRnn
 from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
+from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
+from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
+from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
 
 __all__ = [
@@ -29,10 +41,19 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "DcganDiscriminator",
+    "DcganGenerator",
+    "Diffusion",
     "DiscretizedLogistic",
     "DiscretizedNormal",
+    "Dit",
+    "FlowMatching",
     "Generative",
     "Gsn",
+    "InSteps",
+    "KlAutoencoder",
+    "LatentDiffusion",
+    "LatentGenerator",
     "Likelihood",
     "LinearAutoencoder",
     "Made",
@@ -45,5 +66,11 @@ __all__ = [
     "PixelRnn",
     "PixelTransformer",
     "Rbm",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
+    "StyleDiscriminator",
+    "StyleGenerator",
+    "UNet",
+    "VariationalAutoencoder",
     "VqVae",
 ]

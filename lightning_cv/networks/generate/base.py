@@ -158,3 +158,15 @@ def check_at_least(name: str, value: int | None, least: int) -> None:
     """
     if value is not None and value < least:
         raise UserError(f"network: {name} is {value}; allowed: {least} or more")
+
+
+def check_labels(labels: Tensor | None, num_classes: int | None) -> None:
+    """Refuse labels that are missing, or given in vain.
+
+    Raises:
+        UserError: says which.
+    """
+    if num_classes is None and labels is not None:
+        raise UserError("the network is not conditional: it takes no class")
+    if num_classes is not None and labels is None:
+        raise UserError(f"the network is conditional: give the class of each image, 0 to {num_classes - 1}")

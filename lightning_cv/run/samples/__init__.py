@@ -1,0 +1,1 @@
+"""How do new images come out of a run, and changed ones?"""
