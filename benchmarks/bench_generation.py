@@ -35,22 +35,30 @@ from lightning_cv.record.progress import read_progress
 from lightning_cv.run import load_task
 from lightning_cv.run.quiet import quiet_libraries
 
-FAMILIES = {  # recipes in the order of the table; others of digits follow
-    "digits_pixelcnn": "PixelCNN, of a class",
+FAMILIES = {  # recipes in the order of the table; others of digits follow, by their names
+    "digits_pixelcnn": "PixelCNN",
     "digits_pixel_transformer": "pixel transformer",
     "digits_pixelrnn": "PixelRNN",
     "digits_nade": "NADE",
     "digits_made": "MADE",
-    "digits_conv_vae": "VAE, of a class",
+    "digits_conv_vae": "VAE of convolutions",
     "digits_vae": "VAE",
     "digits_vqvae": "VQ-VAE",
-    "digits_multiscale_vqvae": "two scales, of a class",
-    "digits_gsn": "GSN, of a class",
+    "digits_multiscale_vqvae": "VQ-VAE of two scales",
+    "digits_gsn": "GSN",
     "digits_rbm": "RBM (black and white)",
+    "digits_dcgan": "DCGAN",
+    "digits_wgan_gp": "WGAN-GP",
+    "digits_style": "StyleGAN",
+    "digits_ddpm": "DDPM",
+    "digits_ddpm_of_class": "DDPM",
+    "digits_flow_matching": "flow matching",
+    "digits_latent_diffusion": "latent diffusion",
+    "digits_dit": "DiT",
 }
 CPU_FILE = "cpu_s"  # in the folder of a run: seconds that its training took
 SHOWN = 20
-_TILE_PX, _WORDS_PX = 40, 190
+_TILE_PX, _WORDS_PX = 40, 240
 
 
 @dataclass(frozen=True)
@@ -137,8 +145,9 @@ def row_of(name: str, run: Path, count: int) -> Row | None:
         f"{noted.read_text().strip()} s" if noted.is_file() else "",
         f"{took:.2f} s",
     )
-    shown = FAMILIES.get(name, name.removeprefix("digits_"))
-    return Row(shown, draw(network, count), network.num_classes is not None, words)
+    is_told = network.num_classes is not None
+    shown = FAMILIES.get(name, name.removeprefix("digits_")) + (", of a class" if is_told else "")
+    return Row(shown, draw(network, count), is_told, words)
 
 
 def scores(row: Row, real: Tensor, features: TrainedFeatures) -> tuple[str, ...]:
