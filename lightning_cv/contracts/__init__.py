@@ -32,6 +32,7 @@ from lightning_cv.contracts.core import (
     Stage,
     StepOutput,
     TrainableTask,
+    TrainsByTurns,
     is_trainable_task,
 )
 from lightning_cv.contracts.detection import Detections, Detector, DetectorOutput, KeypointSet, Objects
@@ -135,5 +136,6 @@ __all__ = [
     "Stage",
     "StepOutput",
     "TrainableTask",
+    "TrainsByTurns",
     "is_trainable_task",
 ]

@@ -101,3 +101,18 @@ class SampleRequest:
     directions: int | None = None
     out: Path | None = None
     allow_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """The network of a run as a folder of diffusers.
+
+    Args:
+        run: a run folder, or a checkpoint inside one.
+        out: the folder to write.
+        allow_code: packages beyond the usual ones that the recipe may name.
+    """
+
+    run: Path
+    out: Path
+    allow_code: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from lightning_cv.tasks.fit_to_data import check_network_fits_data, fit_to_image
 from lightning_cv.tasks.full_batch import warn_of_minibatches
 from lightning_cv.tasks.idle_hooks import remember_signature, skip_idle_hooks
 from lightning_cv.tasks.rates import configure_schedule, scale_to_batch, warn_if_ignored
+from lightning_cv.tasks.sample_quality import SampleQuality
 from lightning_cv.tasks.scores import SetScores
 from lightning_cv.tasks.shares import agree_on_buffers, to_differentiate
 
@@ -90,6 +91,7 @@ class VisionTask(pl.LightningModule, ABC):
         self._decay_norm_and_bias = decay_norm_and_bias
         self._backbone_lr_factor = backbone_lr_factor
         self._curves = TrainingCurves()
+        self.quality: SampleQuality | None = None  # of tasks whose networks draw images, and whose targets are such
         self._set_scores = SetScores(self.make_metrics)
         if init is not None:
             rank_zero_info(f"init      {init.scheme or 'weights as they are'}: {init(network)}")
@@ -159,7 +161,7 @@ class VisionTask(pl.LightningModule, ABC):
         if shard is not None:
             shard(self.network)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Lightning's hook: the loss to differentiate; values for the curves stay on the device."""
         output = self.step(self.network, batch)
         with torch.no_grad():
@@ -188,6 +190,11 @@ class VisionTask(pl.LightningModule, ABC):
 
     # Scoring.
 
+    @property
+    def scored_network(self) -> nn.Module:
+        """The network of the weights by which the task is judged: averaged ones where there are some."""
+        return self._scored_networks()[0][1]
+
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Lightning's hook: add one batch to the validation scores; callbacks get predictions and targets."""
         return self._score(Stage.VAL, batch)
@@ -206,6 +213,11 @@ class VisionTask(pl.LightningModule, ABC):
         if self.trainer.state.fn == TrainerFn.FITTING:
             self._curves.flush(self.trainer)
             agree_on_buffers(self.trainer.strategy.model)
+        self._start_quality()
+
+    def on_test_start(self) -> None:
+        """Lightning's hook: what judges samples is there before the first batch."""
+        self._start_quality()
 
     def on_validation_epoch_end(self) -> None:
         """Lightning's hook: log the scores of the whole validation set."""
@@ -227,11 +239,17 @@ class VisionTask(pl.LightningModule, ABC):
         for suffix, output in outputs:
             self._set_scores.add(stage + suffix, batch, output)
         _, watched = outputs[0]
+        if self.quality is not None and not self.trainer.sanity_checking:
+            self.quality.add(stage, batch[INDEX], watched.targets)
         return {"predictions": watched.predictions, "targets": watched.targets}
 
     def _log_scores(self, stage: Stage) -> None:
-        for suffix, _ in self._scored_networks():
+        networks, quality = self._scored_networks(), {}
+        if self.quality is not None and not self.trainer.sanity_checking:
+            quality = self.quality.take(stage, networks)
+        for suffix, _ in networks:
             scores = self._set_scores.take(stage + suffix, self.device)
+            scores |= {f"{stage}{suffix}/{name}": value for name, value in quality.get(suffix, {}).items()}
             fitting = self.trainer.state.fn == TrainerFn.FITTING
             self.log_dict(scores, prog_bar=not suffix, logger=not fitting)
             if fitting and not self.trainer.sanity_checking:
@@ -244,6 +262,8 @@ class VisionTask(pl.LightningModule, ABC):
         info = self.data_info()
         if info is not None:
             self.check_network(info)
+            if self.quality is not None:
+                self.quality.check(self.network, info)
         data = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and not self.trainer.ckpt_path:  # else the checkpoint brings what was found
             fit_to_images(self.network, data, self.taken)
@@ -251,6 +271,11 @@ class VisionTask(pl.LightningModule, ABC):
     def on_fit_start(self) -> None:
         """Lightning's hook: training steps pay for no hook that does nothing."""
         skip_idle_hooks(self, self.trainer)
+        self._start_quality()
+
+    def _start_quality(self) -> None:
+        if self.quality is not None:
+            self.quality.start(getattr(self.trainer, "datamodule", None))
 
     def configure_optimizers(self) -> Any:
         """Lightning's hook: parameter groups, optimizer, and the schedule over the real number of steps."""
@@ -276,12 +301,16 @@ class VisionTask(pl.LightningModule, ABC):
         if self.averaged is not None:
             checkpoint["averaged_network"] = self.averaged.state_dict()
             checkpoint["scored"] = self.scored
+        if self.quality is not None and (found := self.quality.state_dict()) is not None:
+            checkpoint["quality"] = found
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: the averaged weights come back, also for test and prediction."""
         rank, num_devices = rank_and_devices()
         if len(checkpoint.get("curves", ())) == num_devices:
             self._curves.load_state_dict(checkpoint["curves"][rank])
+        if self.quality is not None and "quality" in checkpoint:
+            self.quality.load_state_dict(checkpoint["quality"])
         if "averaged_network" not in checkpoint:
             return
         if self.averaged is None:

@@ -39,6 +39,8 @@ from lightning_cv.tasks.control import agreement, control_galleries
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
+from lightning_cv.tasks.pixel_scale import PixelScale
+from lightning_cv.tasks.sample_quality import SampleQuality
 
 
 class Generate(VisionTask):
@@ -57,6 +59,7 @@ class Generate(VisionTask):
         importance_samples: of a bounded density, samples an image by which the test scores it once more, and more
             tightly (Burda et al. 2016); where the losses are no bound, as of a diffusion, by which it scores it at all;
             0: not.
+        quality: scores samples too; a network that knows no likelihood is then judged by their `val/fid`.
         schedule: see `VisionTask`.
         lr_scaling: see `VisionTask`.
         decay_norm_and_bias: see `VisionTask`.
@@ -72,6 +75,7 @@ class Generate(VisionTask):
         *,
         loss_weights: Mapping[str, float] | None = None,
         importance_samples: int = 0,
+        quality: SampleQuality | None = None,
         schedule: Schedule | None = None,
         lr_scaling: RateScaling | None = None,
         decay_norm_and_bias: bool = False,
@@ -97,17 +101,13 @@ class Generate(VisionTask):
         )
         self.loss_weights = dict(loss_weights or {})
         self.importance_samples = importance_samples
-        self.monitor = _monitor(self._model)
-        self._pixel_scale: tuple[Any, list[Tensor]] | None = None  # to bring them to the device waits for it
+        self.quality = quality
+        self.monitor = _monitor(self._model, quality)
+        self._pixels = PixelScale()
 
     @property
     def _model(self) -> GenerativeNetwork:
         return cast(GenerativeNetwork, self.network)
-
-    @property
-    def scored_network(self) -> nn.Module:
-        """The network of the weights by which the task is judged: averaged ones where there are some."""
-        return self._scored_networks()[0][1]
 
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
@@ -199,16 +199,7 @@ class Generate(VisionTask):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Values in [0, 1] of normalized images (B, C, H, W): what generative networks take."""
-        info = self.data_info()
-        if info is None:
-            return images
-        key = (info.mean, info.std, images.device)
-        if self._pixel_scale is None or self._pixel_scale[0] != key:
-            shape = (1, info.channels, 1, 1)
-            made = [torch.tensor(values, device=images.device).view(shape) for values in (info.mean, info.std)]
-            self._pixel_scale = key, made
-        mean, std = self._pixel_scale[1]
-        return (images.float() * std + mean).clamp(0, 1)
+        return self._pixels(images, self.data_info())
 
     @torch.no_grad()
     def _examine(self, network: nn.Module, batch: Batch, images: Tensor, nll: Tensor | None) -> GeneratedOutput:
@@ -235,8 +226,10 @@ class Generate(VisionTask):
         return agreement(cast(GenerativeNetwork, network), images, labels, index)
 
 
-def _monitor(network: GenerativeNetwork) -> str:
+def _monitor(network: GenerativeNetwork, quality: SampleQuality | None) -> str:
     """The score by which runs of a network are judged."""
     if not network.nll_terms:
+        if quality is not None and quality.monitor is not None:
+            return quality.monitor
         return "val/mse" if isinstance(network, Reconstructs) else "val/loss"
     return "val/nats" if network.levels is None else "val/bits_per_dim"

@@ -51,7 +51,8 @@ class TrainedFeatures(Features):
     @property
     def name(self) -> str:
         """Which one, for tables."""
-        return f"TrainedFeatures (seed {self.seed})"
+        widths = "-".join(map(str, self.widths))
+        return f"TrainedFeatures ({widths}, {self.steps} steps, seed {self.seed})"
 
     def check_data(self, info: DataInfo) -> None:
         """See `Features`."""
