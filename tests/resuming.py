@@ -21,7 +21,16 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import nn
 from torchvision.transforms import v2
 
-from lightning_cv.callbacks import EarlyStopping, Ema, LearningRate, Progress, Snapshot, Speed, Throughput
+from lightning_cv.callbacks import (
+    AdversarialMonitor,
+    EarlyStopping,
+    Ema,
+    LearningRate,
+    Progress,
+    Snapshot,
+    Speed,
+    Throughput,
+)
 from lightning_cv.callbacks.randomness import random_state
 from lightning_cv.contracts import Stage
 from lightning_cv.data import RandomCrop, RandomObjectFlip, Scenes
@@ -30,11 +39,20 @@ from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
 from lightning_cv.networks.features import TrainedFeatures
-from lightning_cv.networks.generate import MlpVae, PixelCnn, VqVae
+from lightning_cv.networks.generate import DcganDiscriminator, DcganGenerator, MlpVae, PixelCnn, VqVae
 from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
-from lightning_cv.tasks import Classify, Detect, Generate, PanopticSegment, SampleQuality, Segment, VisionTask
+from lightning_cv.tasks import (
+    Adversarial,
+    Classify,
+    Detect,
+    Generate,
+    PanopticSegment,
+    SampleQuality,
+    Segment,
+    VisionTask,
+)
 
 EPOCHS = 3
 BATCHES = 5  # of 8 images, the last one with 5
@@ -98,6 +116,17 @@ def generator() -> VisionTask:
     prior = PixelCnn((1, 4, 4), levels=8, num_classes=3, width=4, num_layers=1, ordered=False)
     network = VqVae(num_classes=3, num_codes=8, code_width=4, width=4, num_blocks=1, prior=prior)
     return Generate(network, lambda groups: torch.optim.AdamW(groups, lr=0.02), schedule=Cosine(warmup_steps=3))
+
+
+def adversaries(schedule: Schedule | None = None, **options: Any) -> VisionTask:
+    """Two optimizers, of which one steps every second time; running statistics, drawn classes, a lazy penalty."""
+    torch.manual_seed(2)
+    network = DcganGenerator(num_classes=3, num_latents=4, width=4)
+    discriminator = DcganDiscriminator(num_classes=3, width=4, num_halvings=2)
+    penalties = {"gradient_penalty": 1.0, "r1": 1.0, "r1_every": 3}
+    schedule = schedule or Cosine(warmup_steps=3)
+    settings: dict[str, Any] = {"discriminator_steps": 2, "gradient_clip": 1.0, "schedule": schedule, **penalties}
+    return Adversarial(network, discriminator, lambda groups: torch.optim.Adam(groups, lr=0.02), **settings, **options)
 
 
 def judged() -> VisionTask:
@@ -171,6 +200,11 @@ CASES = {
     "detect": Case(detector, ema=True, make_data=scenes, options={"max_epochs": 2}),
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
     "generate": Case(generator, ema=True),
+    "adversarial": Case(adversaries, ema=True, callbacks=lambda: [AdversarialMonitor(window=2)]),
+    "adversarial_accumulation": Case(partial(adversaries, accumulate=3)),
+    "adversarial_epochs": Case(
+        partial(adversaries, TorchSchedule(partial(torch.optim.lr_scheduler.StepLR, step_size=1)))
+    ),
     "sample_quality": Case(judged, ema=True),
     "panoptic": Case(panoptic, make_data=partial(pixel_scenes, "panoptic"), options={"max_epochs": 2}),
     "speed": Case(convolutions, ema=True, callbacks=lambda: [Speed(channels_last=True, compile={"backend": "eager"})]),
@@ -233,13 +267,13 @@ def go_on(folder: Path, case: Case, cut: Path, checkpoint: Path) -> Training:
 def end_of(run: Training) -> dict[str, Any]:
     """All that must not depend on whether training was cut."""
     trainer, task = run.trainer, run.task
-    optimizer = trainer.optimizers[0].state_dict()
+    optimizers = [optimizer.state_dict() for optimizer in trainer.optimizers]
     return {
         "step": trainer.global_step,
-        "weights": task.network.state_dict(),
+        "weights": task.state_dict(),
         "averaged": task.averaged.state_dict() if task.averaged is not None else None,
-        "optimizer": optimizer["state"],
-        "groups": optimizer["param_groups"],
+        "optimizer": [optimizer["state"] for optimizer in optimizers],
+        "groups": [optimizer["param_groups"] for optimizer in optimizers],
         "schedules": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "random": random_state(torch.device("cpu")),
         "best": (Path(trainer.checkpoint_callback.best_model_path).name, trainer.checkpoint_callback.best_model_score),

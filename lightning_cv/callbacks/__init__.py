@@ -1,5 +1,6 @@
 """What happens beside the training step? Callbacks that every task shares."""
 
+from lightning_cv.callbacks.adversarial_monitor import AdversarialMonitor
 from lightning_cv.callbacks.confusion_matrix import ConfusionMatrix
 from lightning_cv.callbacks.early_stopping import EarlyStopping
 from lightning_cv.callbacks.ema import Ema
@@ -15,6 +16,7 @@ from lightning_cv.callbacks.weight_penalty import WeightPenalty
 from lightning_cv.record.progress import ProgressFile
 
 __all__ = [
+    "AdversarialMonitor",
     "ConfusionMatrix",
     "EarlyStopping",
     "Ema",

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from lightning_cv.callbacks.idle_hooks import skip_idle_hooks
 from lightning_cv.callbacks.memory_format import put_channels_last, put_contiguous
-from lightning_cv.contracts import is_trainable_task
+from lightning_cv.contracts import TrainsByTurns, is_trainable_task
 from lightning_cv.errors import UserError
 from lightning_cv.recipe.suggest import hint
 
@@ -64,6 +64,11 @@ class Speed(Callback):
         if not is_trainable_task(pl_module):
             raise UserError(f"Speed: {type(pl_module).__name__} is no task with a network")
         if self._options is not None:
+            if isinstance(pl_module, TrainsByTurns):
+                raise UserError(
+                    f"Speed: compile: {type(pl_module).__name__} trains several networks by turns, through other "
+                    "methods than the one that is compiled; set it to false"
+                )
             _check_compiler(self._options, trainer.strategy.root_device)
         if self.matmul_precision is not None and self._precision_before is None:
             self._precision_before = torch.get_float32_matmul_precision()

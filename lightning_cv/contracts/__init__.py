@@ -32,6 +32,7 @@ from lightning_cv.contracts.core import (
     Stage,
     StepOutput,
     TrainableTask,
+    TrainsByTurns,
     is_trainable_task,
 )
 from lightning_cv.contracts.detection import Detections, Detector, DetectorOutput, KeypointSet, Objects
@@ -41,6 +42,7 @@ from lightning_cv.contracts.generation import (
     Density,
     Draws,
     FeatureNetwork,
+    FollowsControl,
     GeneratedOutput,
     GenerativeNetwork,
     HasBound,
@@ -101,6 +103,7 @@ __all__ = [
     "Draws",
     "FeatureNetwork",
     "FitsImages",
+    "FollowsControl",
     "Gallery",
     "GeneratedOutput",
     "GenerativeNetwork",
@@ -133,5 +136,6 @@ __all__ = [
     "Stage",
     "StepOutput",
     "TrainableTask",
+    "TrainsByTurns",
     "is_trainable_task",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from lightning_cv.contracts.detection import KeypointSet
 from lightning_cv.contracts.segmentation import PixelSet
@@ -231,6 +231,19 @@ class TrainableTask(Protocol):
     scored: Scored
     monitor: str
     mode: Literal["min", "max"]
+
+
+@runtime_checkable
+class TrainsByTurns(Protocol):
+    """A task with several optimizers, in manual optimization; a step of the Trainer is one step of the last.
+
+    Args:
+        player_names: whose they are, in their order.
+        loss_is_zero_where_won: whether the discriminator's loss is 0 where it is sure and right of every image.
+    """
+
+    player_names: ClassVar[tuple[str, ...]]
+    loss_is_zero_where_won: bool
 
 
 def is_trainable_task(module: object) -> TypeIs[TrainableTask]:

@@ -15,7 +15,14 @@ from torch.nn import functional as F
 
 
 class AdversarialLoss(ABC):
-    """What the two players minimize."""
+    """What the two players minimize.
+
+    Attributes:
+        is_zero_where_won: whether the discriminator's loss is 0 where it is sure and right of every image, and else
+            above.
+    """
+
+    is_zero_where_won: bool = True
 
     @abstractmethod
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -66,6 +73,8 @@ class AdversarialHinge(AdversarialLoss):
 
 class Wasserstein(AdversarialLoss):
     """The distance of Arjovsky et al. 2017, if the discriminator's slope is at most 1: see `gradient_penalty`."""
+
+    is_zero_where_won = False
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """E fake - E real."""

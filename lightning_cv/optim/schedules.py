@@ -18,11 +18,11 @@ class Horizon:
 
     Args:
         total_steps: optimizer steps of the whole training, those before a resume included.
-        steps_per_epoch: optimizer steps of one epoch.
+        steps_per_epoch: optimizer steps of one epoch; no whole number where an optimizer steps in some batches only.
     """
 
     total_steps: int
-    steps_per_epoch: int
+    steps_per_epoch: float
 
 
 class Schedule(ABC):

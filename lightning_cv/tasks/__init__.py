@@ -1,5 +1,7 @@
 """LightningModules, one per kind of learning problem."""
 
+from lightning_cv.tasks.adversarial import Adversarial
+from lightning_cv.tasks.adversaries import Adversaries
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
 from lightning_cv.tasks.detect import Detect
@@ -8,4 +10,14 @@ from lightning_cv.tasks.panoptic_segment import PanopticSegment
 from lightning_cv.tasks.sample_quality import SampleQuality
 from lightning_cv.tasks.segment import Segment
 
-__all__ = ["Classify", "Detect", "Generate", "PanopticSegment", "SampleQuality", "Segment", "VisionTask"]
+__all__ = [
+    "Adversarial",
+    "Adversaries",
+    "Classify",
+    "Detect",
+    "Generate",
+    "PanopticSegment",
+    "SampleQuality",
+    "Segment",
+    "VisionTask",
+]

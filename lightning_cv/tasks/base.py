@@ -161,7 +161,7 @@ class VisionTask(pl.LightningModule, ABC):
         if shard is not None:
             shard(self.network)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Lightning's hook: the loss to differentiate; values for the curves stay on the device."""
         output = self.step(self.network, batch)
         with torch.no_grad():
@@ -189,6 +189,11 @@ class VisionTask(pl.LightningModule, ABC):
         self._curves.end_epoch(self.trainer)
 
     # Scoring.
+
+    @property
+    def scored_network(self) -> nn.Module:
+        """The network of the weights by which the task is judged: averaged ones where there are some."""
+        return self._scored_networks()[0][1]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Lightning's hook: add one batch to the validation scores; callbacks get predictions and targets."""

@@ -19,15 +19,19 @@ class TrainingCurves:
     """Values of training steps, kept on the device and written once per window of optimizer steps.
 
     A point of a curve is the mean over all samples of its window, on all devices: no step is left out.
+
+    Args:
+        loss: the name of the value that must be finite.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loss: str = "loss") -> None:
+        self._loss = loss
         self._means = SampleMeans()
         self._indices: list[Tensor] = []
         self._flushed_step = 0
 
     def add(self, batch: Batch, values: Mapping[str, Tensor]) -> None:
-        """Add one batch's scalar means by name, `loss` among them; nothing is read from the device."""
+        """Add one batch's scalar means by name, the loss among them; nothing is read from the device."""
         self._means.add_batch(len(batch[IMAGE]))
         for name, value in values.items():
             self._means.add(name, value)
@@ -51,8 +55,8 @@ class TrainingCurves:
         rows, counts = self._means.drain()
         indices, self._indices = self._indices, []
         means = mean_over_devices(window_totals(rows, counts))
-        if not math.isfinite(means["loss"]):
-            raise _non_finite_loss(trainer, rows["loss"], indices)
+        if not math.isfinite(means[self._loss]):
+            raise _non_finite_loss(trainer, rows[self._loss], indices)
         values = {f"train/{name}": mean for name, mean in means.items()}
         trainer.progress_bar_metrics.update(values)
         _publish(trainer, values)
@@ -75,6 +79,44 @@ class TrainingCurves:
         self._means.load_state_dict(state_dict)
         self._indices = list(state_dict["indices"])
         self._flushed_step = state_dict["flushed_step"]
+
+
+class SparseCurves(TrainingCurves):
+    """The same of values that not every batch has, in parts by what they are of.
+
+    Args:
+        losses: by the name of the part, that of the value in it that must be finite.
+    """
+
+    def __init__(self, losses: Mapping[str, str]) -> None:
+        super().__init__()
+        self._parts = {part: TrainingCurves(loss) for part, loss in losses.items()}
+
+    def add_to(self, part: str, batch: Batch, values: Mapping[str, Tensor]) -> None:
+        """Add one batch's scalar means to a part, by the same names each time."""
+        self._parts[part].add(batch, values)
+
+    def flush(self, trainer: pl.Trainer) -> None:
+        """See `TrainingCurves`."""
+        super().flush(trainer)
+        for curves in self._parts.values():
+            curves.flush(trainer)
+
+    def end_epoch(self, trainer: pl.Trainer) -> None:
+        """See `TrainingCurves`."""
+        for curves in self._parts.values():
+            curves.end_epoch(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `TrainingCurves`."""
+        parts = {part: curves.state_dict() for part, curves in self._parts.items()}
+        return {**super().state_dict(), "parts": parts}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See `TrainingCurves`."""
+        super().load_state_dict(state_dict)
+        for part, curves in self._parts.items():
+            curves.load_state_dict(state_dict["parts"][part])
 
 
 def _publish(trainer: pl.Trainer, values: Mapping[str, float]) -> None:

@@ -18,6 +18,7 @@ from lightning_cv.contracts import (
     DataInfo,
     Density,
     Draws,
+    FollowsControl,
     Gallery,
     GeneratedOutput,
     GenerativeNetwork,
@@ -34,9 +35,11 @@ from lightning_cv.networks import Initialize
 from lightning_cv.ops.draws import OwnDraws, StreamDraws
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
+from lightning_cv.tasks.control import agreement, control_galleries
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
+from lightning_cv.tasks.pixel_scale import PixelScale
 from lightning_cv.tasks.sample_quality import SampleQuality
 
 
@@ -100,16 +103,11 @@ class Generate(VisionTask):
         self.importance_samples = importance_samples
         self.quality = quality
         self.monitor = _monitor(self._model, quality)
-        self._pixel_scale: tuple[Any, list[Tensor]] | None = None  # to bring them to the device waits for it
+        self._pixels = PixelScale()
 
     @property
     def _model(self) -> GenerativeNetwork:
         return cast(GenerativeNetwork, self.network)
-
-    @property
-    def scored_network(self) -> nn.Module:
-        """The network of the weights by which the task is judged: averaged ones where there are some."""
-        return self._scored_networks()[0][1]
 
     def check_network(self, info: DataInfo) -> None:
         """See `VisionTask`."""
@@ -148,7 +146,8 @@ class Generate(VisionTask):
     def galleries(self, showing: Showing) -> list[Gallery]:
         """Samples from fixed noise, reconstructions beside their originals, traversals, codes in use."""
         _, network = self._scored_networks()[0]
-        return generation_galleries(cast(GenerativeNetwork, network), showing)
+        model = cast(GenerativeNetwork, network)
+        return [*generation_galleries(model, showing), *control_galleries(model, showing)]
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Lightning's hook: -log p in nats of each image, of a conditional network for each class; and its error."""
@@ -200,16 +199,7 @@ class Generate(VisionTask):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Values in [0, 1] of normalized images (B, C, H, W): what generative networks take."""
-        info = self.data_info()
-        if info is None:
-            return images
-        key = (info.mean, info.std, images.device)
-        if self._pixel_scale is None or self._pixel_scale[0] != key:
-            shape = (1, info.channels, 1, 1)
-            made = [torch.tensor(values, device=images.device).view(shape) for values in (info.mean, info.std)]
-            self._pixel_scale = key, made
-        mean, std = self._pixel_scale[1]
-        return (images.float() * std + mean).clamp(0, 1)
+        return self._pixels(images, self.data_info())
 
     @torch.no_grad()
     def _examine(self, network: nn.Module, batch: Batch, images: Tensor, nll: Tensor | None) -> GeneratedOutput:
@@ -226,7 +216,14 @@ class Generate(VisionTask):
             reconstruction=reconstruction,
             latents=network.encode(images, labels).mean if isinstance(network, HasLatents) else None,
             codes=network.codes(images) if isinstance(network, HasCodes) else (),
+            controlled=self._agreement(network, images, labels, batch[INDEX]),
         )
+
+    def _agreement(self, network: nn.Module, images: Tensor, labels: Tensor | None, index: Tensor) -> Tensor | None:
+        """(B, 2) of a test: how well samples follow the control of the images."""
+        if not (self.trainer.testing and isinstance(network, FollowsControl)):
+            return None
+        return agreement(cast(GenerativeNetwork, network), images, labels, index)
 
 
 def _monitor(network: GenerativeNetwork, quality: SampleQuality | None) -> str:

@@ -37,8 +37,16 @@ def scale_to_batch(optimizer: Optimizer, scaling: RateScaling | None, trainer: p
     return factor
 
 
-def configure_schedule(schedule: Schedule, optimizer: Optimizer, trainer: pl.Trainer) -> dict[str, Any]:
+def configure_schedule(
+    schedule: Schedule, optimizer: Optimizer, trainer: pl.Trainer, *, every: int = 1
+) -> dict[str, Any]:
     """Lightning's description of the scheduler, over the real number of steps.
+
+    Args:
+        schedule: as the recipe states it.
+        optimizer: whose rates it changes.
+        trainer: knows the number of its steps.
+        every: in so many of these the optimizer steps once.
 
     Raises:
         UserError: the training has no end.
@@ -50,7 +58,8 @@ def configure_schedule(schedule: Schedule, optimizer: Optimizer, trainer: pl.Tra
             "model.init_args.schedule needs an end: set trainer.max_epochs or trainer.max_steps (both are unlimited)"
         )
     per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
-    return schedule.configure(optimizer, Horizon(total_steps=int(total), steps_per_epoch=per_epoch))
+    steps_per_epoch = per_epoch if every == 1 else per_epoch / every
+    return schedule.configure(optimizer, Horizon(int(total) // every, steps_per_epoch))
 
 
 def warn_if_ignored(optimizer: Optimizer, rates: list[float]) -> None:

@@ -35,6 +35,7 @@ each_callback = pytest.mark.parametrize("make", CALLBACKS, ids=lambda cls: cls._
 
 # What a callback may do at each batch; everything else is left to the ends of epochs and evaluations.
 ALLOWED_STEP_HOOKS = {
+    "AdversarialMonitor": {"on_train_batch_end"},
     "ConfusionMatrix": {"on_validation_batch_end", "on_test_batch_end"},
     "Ema": {"on_train_batch_end"},
     "FoldBatchNorm": {"on_predict_batch_start"},

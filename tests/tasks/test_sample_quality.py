@@ -182,6 +182,8 @@ def test_features_come_back_with_a_checkpoint_and_are_not_found_again(tmp_path, 
     data, options = Grey(), {"weights_only": True, "verbose": False}
     (scores,) = trainer(tmp_path).test(again, datamodule=data, ckpt_path=path, **options)
     assert scores == pytest.approx(expected_scores, rel=1e-6)
+    more = trainer(tmp_path / "more", Ema(decay=0.9), max_epochs=2)
+    more.fit(again, datamodule=Grey(), ckpt_path=path, weights_only=True)
     assert not calls
     checkpoint = torch.load(path, weights_only=True)
     del checkpoint["quality"]

@@ -2,7 +2,9 @@
 
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.by_diffusion import ByDiffusion
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.control_net import ConditionUNet, ControlledDiffusion
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.diffusion import Diffusion
@@ -39,6 +41,9 @@ __all__ = [
     "Bernoulli",
     "CaptionedCodes",
     "Categorical",
+    "ByDiffusion",
+    "ConditionUNet",
+    "ControlledDiffusion",
     "ConvAutoencoder",
     "ConvVae",
     "DcganDiscriminator",

@@ -128,8 +128,9 @@ def test_any_diffusion_of_the_right_size_will_do():
     assert network.sample(draws(2)).shape == (2, 1, 8, 8)
     with pytest.raises(UserError, match=r"images \[1, 8, 8\]; allowed: .* \[2, 4, 4\]"):
         LatentDiffusion(KlAutoencoder(), FlowMatching(Dit((1, 8, 8), size=(16, 1, 2))))
-    with pytest.raises(UserError, match="allowed: clip: false"):
-        LatentDiffusion(KlAutoencoder(), Diffusion(Dit((2, 4, 4), size=(16, 1, 2))))
+    for options in ({"levels": None}, {"clip": False}):
+        with pytest.raises(UserError, match="allowed: clip: false and levels: null"):
+            LatentDiffusion(KlAutoencoder(), Diffusion(Dit((2, 4, 4), size=(16, 1, 2)), **options))
 
 
 def test_it_starts_from_the_run_of_an_autoencoder(tmp_path):
