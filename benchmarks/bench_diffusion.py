@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from lightning_cv.run.load import load_run
 
 NUM_SAMPLES, AT_ONCE = 256, 64
 STEPS = (10, 20, 50)
-ROUNDS = 15
+ROUNDS = 51
 SHAPE = (1, 8, 8)
 
 
@@ -101,12 +102,11 @@ def _overhead_table(steps: int = 50) -> None:
     rows = []
     for count in (1, AT_ONCE):
         answer = torch.randn(count, *SHAPE)
-        index = torch.arange(count)
         for name, scheduler in kinds.items():
             programs: dict[str, Callable[[], float]] = {
-                "ours": lambda name=name, answer=answer: _ours(name, steps, answer, StreamDraws(len(answer))),
-                "own": lambda name=name, answer=answer, i=index: _ours(name, steps, answer, OwnDraws.of_indices(i)),
-                "theirs": lambda scheduler=scheduler, answer=answer: _theirs(scheduler, steps, answer),
+                "ours": partial(_ours, name, steps, answer, StreamDraws(count)),
+                "own": partial(_ours, name, steps, answer, OwnDraws.of_indices(torch.arange(count))),
+                "theirs": partial(_theirs, scheduler, steps, answer),
             }
             for program in programs.values():
                 program()
