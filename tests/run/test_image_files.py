@@ -10,7 +10,7 @@ from lightning_cv.contracts import Stage
 from lightning_cv.data import Digits
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.run import load_task
-from tests.conftest import keep_parser_settings
+from tests.run.trained import trained_runs
 
 RECIPE = """
 seed_everything: 0
@@ -23,7 +23,6 @@ model:
     discriminator:
       class_path: lightning_cv.networks.generate.PatchDiscriminator
       init_args: {image: [2, 8, 8], width: 4, num_halvings: 1}
-    SOURCE
     optimizer:
       class_path: torch.optim.SGD
       init_args: {lr: 0.01}
@@ -37,17 +36,11 @@ trainer: {max_steps: 3, logger: false, accelerator: cpu}
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a run that was trained for three steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        keep_parser_settings(patch)
-        (folder / "edges.yaml").write_text(RECIPE.replace("SOURCE", ""))
-        assert main(["fit", "edges.yaml", "--run-dir", str(folder / "one")]) == 0
-    return folder / "one"
+    return trained_runs(tmp_path_factory.mktemp("trained"), {"edges": RECIPE})["edges"]
 
 
 def test_a_file_holds_the_translation_of_each_image(run, tmp_path, capsys):
-    """row 253: of the edges of pictures, by their names; what the network makes of them with the draws of their index."""
+    """row 253: of the edges of pictures, under their names, with the draws of their index."""
     data = Digits(size_px=8)
     data.setup("test")
     images = [data.split(Stage.TEST)[index][0] for index in (3, 8)]
