@@ -3,6 +3,7 @@
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.cycle import CycleDiscriminators, CycleTranslator, ResidualTranslator
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.diffusion import Diffusion
@@ -42,6 +43,8 @@ __all__ = [
     "Categorical",
     "ConvAutoencoder",
     "ConvVae",
+    "CycleDiscriminators",
+    "CycleTranslator",
     "DcganDiscriminator",
     "DcganGenerator",
     "Diffusion",
@@ -70,6 +73,7 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "ResidualTranslator",
     "StyleDiscriminator",
     "StyleGenerator",
     "UNet",
