@@ -39,7 +39,15 @@ from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
 from lightning_cv.networks.features import TrainedFeatures
-from lightning_cv.networks.generate import DcganDiscriminator, DcganGenerator, MlpVae, PixelCnn, VqVae
+from lightning_cv.networks.generate import (
+    DcganDiscriminator,
+    DcganGenerator,
+    MlpVae,
+    PatchDiscriminator,
+    PixelCnn,
+    UNetTranslator,
+    VqVae,
+)
 from lightning_cv.networks.segment import PanopticFpn, UNet
 from lightning_cv.optim import Cosine, Schedule, TorchSchedule
 from lightning_cv.record.progress import read_progress
@@ -51,6 +59,7 @@ from lightning_cv.tasks import (
     PanopticSegment,
     SampleQuality,
     Segment,
+    Translate,
     VisionTask,
 )
 
@@ -129,6 +138,14 @@ def adversaries(schedule: Schedule | None = None, **options: Any) -> VisionTask:
     return Adversarial(network, discriminator, lambda groups: torch.optim.Adam(groups, lr=0.02), **settings, **options)
 
 
+def translator() -> VisionTask:
+    """Pairs of edges and images, of two players with running statistics."""
+    torch.manual_seed(2)
+    network = UNetTranslator((1, 8, 8), width=4)
+    discriminator = PatchDiscriminator((2, 8, 8), width=4, num_halvings=1)
+    return Translate(network, discriminator, lambda groups: torch.optim.Adam(groups, lr=0.02), schedule=Cosine())
+
+
 def judged() -> VisionTask:
     """A generator whose samples are scored by features that were found in the training images."""
     torch.manual_seed(2)
@@ -201,6 +218,7 @@ CASES = {
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
     "generate": Case(generator, ema=True),
     "adversarial": Case(adversaries, ema=True, callbacks=lambda: [AdversarialMonitor(window=2)]),
+    "translate": Case(translator, ema=True),
     "adversarial_accumulation": Case(partial(adversaries, accumulate=3)),
     "adversarial_epochs": Case(
         partial(adversaries, TorchSchedule(partial(torch.optim.lr_scheduler.StepLR, step_size=1)))

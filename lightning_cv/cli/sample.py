@@ -25,6 +25,7 @@ of the test split.
   --num N             how many images (default: 64)
   --class CLASS       of a conditional network: number or name of the class (default: the classes in turn)
   --caption TEXT      of a network that reads text: what the images should show
+  --control IMAGE     of a diffusion with a ControlNet: the image whose edges the new ones follow
   --seed N            other images for another number (default: 0)
   --batch-size N      images drawn at once (default: 64); the images are the same for every one
   --sampler NAME      of a diffusion: ddpm, ddim or dpm_solver; of a flow: euler or heun (default: that of the recipe)
@@ -52,6 +53,7 @@ _OPTIONS = {
     "--num": 1,
     "--class": 1,
     "--caption": 1,
+    "--control": 1,
     "--seed": 1,
     "--batch-size": 1,
     "--sampler": 1,
@@ -66,7 +68,7 @@ _OPTIONS = {
     "--allow-code": 1,
 }
 # What is drawn instead of new images, and the options that mean nothing to it.
-_NEW = ("--num", "--caption", "--trajectory")
+_NEW = ("--num", "--caption", "--control", "--trajectory")
 _WAYS = ("--sampler", "--steps", "--guidance")
 _MEANINGLESS = {
     "--edit": (*_NEW, *_WAYS, "--class", "--seed"),
@@ -98,6 +100,7 @@ def _request(arguments: Sequence[str]) -> SampleRequest:
         num=_number(values, "--num", least=1) or 64,
         label=values.get("--class", [None])[0],
         caption=values.get("--caption", [None])[0],
+        control=values.get("--control", [None])[0],
         seed=_number(values, "--seed", least=0) or 0,
         batch_size=_number(values, "--batch-size", least=1) or 64,
         sampler=values.get("--sampler", [None])[0],
@@ -114,8 +117,9 @@ def _request(arguments: Sequence[str]) -> SampleRequest:
 
 
 def _refuse_contradictions(values: dict[str, list[str]]) -> None:
-    if "--class" in values and "--caption" in values:
-        raise UserError("--class and --caption exclude each other")
+    for option, other in (("--class", "--caption"), ("--caption", "--control"), ("--control", "--trajectory")):
+        if option in values and other in values:
+            raise UserError(f"{option} and {other} exclude each other")
     chosen = [option for option in _MEANINGLESS if option in values]
     if len(chosen) > 1:
         raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other")

@@ -71,6 +71,7 @@ class SampleRequest:
         num: how many images, 1 or more.
         label: number or name of the class; None: the classes in turn.
         caption: what the images should show; None: no text.
+        control: a picture file, or the number of a test image, whose edges the images follow; None: they are free.
         seed: other images for another one, 0 or more.
         batch_size: images drawn at once, 1 or more.
         edit: a picture file, or the number of a test image, whose latent numbers are changed.
@@ -89,6 +90,7 @@ class SampleRequest:
     num: int = 64
     label: str | None = None
     caption: str | None = None
+    control: str | None = None
     seed: int = 0
     batch_size: int = 64
     edit: str | None = None

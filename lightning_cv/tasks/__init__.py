@@ -9,15 +9,21 @@ from lightning_cv.tasks.generate import Generate
 from lightning_cv.tasks.panoptic_segment import PanopticSegment
 from lightning_cv.tasks.sample_quality import SampleQuality
 from lightning_cv.tasks.segment import Segment
+from lightning_cv.tasks.sources import EdgesOf, MasksOf, Source
+from lightning_cv.tasks.translate import Translate
 
 __all__ = [
     "Adversarial",
     "Adversaries",
     "Classify",
     "Detect",
+    "EdgesOf",
     "Generate",
+    "MasksOf",
     "PanopticSegment",
     "SampleQuality",
     "Segment",
+    "Source",
+    "Translate",
     "VisionTask",
 ]

@@ -99,10 +99,14 @@ def test_scores_are_those_of_the_whole_sets(tmp_path, batch_size, at_once):
 
 def test_a_conditional_network_draws_the_classes_in_turn(tmp_path):
     """The share that the features recognize is the share that the planted network draws right."""
-    task = Generate(Planted(num_classes=2), sgd, quality=quality(num_samples=400))
+    network = Planted(num_classes=2)
+    asked = []
+    network.sample = lambda draws, labels: (asked.append(labels), Planted.sample(network, draws, labels))[1]
+    task = Generate(network, sgd, quality=quality(num_samples=400))
     (scores,) = trainer(tmp_path).test(task, datamodule=Grey(), verbose=False)
     draws = OwnDraws.of_indices(torch.arange(400))
     draws.uniform(1, 2, 2)
+    assert torch.equal(torch.cat(asked), torch.arange(400) % 2)
     assert scores["test/class_accuracy"] == pytest.approx((draws.uniform(1) < 0.75).double().mean().item())
     assert 0.7 < scores["test/class_accuracy"] < 0.8
 

@@ -32,6 +32,7 @@ from lightning_cv.networks.generate.pixel_transformer import PixelTransformer
 from lightning_cv.networks.generate.rbm import Rbm
 from lightning_cv.networks.generate.residual_gan import ResidualDiscriminator, ResidualGenerator
 from lightning_cv.networks.generate.style_gan import StyleDiscriminator, StyleGenerator
+from lightning_cv.networks.generate.unet_translator import PatchDiscriminator, UNetTranslator
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
@@ -67,6 +68,7 @@ __all__ = [
     "MultiscaleVqVae",
     "Nade",
     "Normal",
+    "PatchDiscriminator",
     "PixelCnn",
     "PixelRnn",
     "PixelTransformer",
@@ -77,5 +79,6 @@ __all__ = [
     "StyleGenerator",
     "UNet",
     "VariationalAutoencoder",
+    "UNetTranslator",
     "VqVae",
 ]
