@@ -117,6 +117,11 @@ SMALLER = {
         f"{NETWORK}.prior.init_args.width": "8",
         f"{NETWORK}.prior.init_args.num_layers": "1",
     },
+    "cifar10_sngan": {
+        f"{NETWORK}.width": "8",
+        "model.init_args.discriminator.init_args.width": "8",
+        "trainer.check_val_every_n_epoch": "1",
+    },
     "cifar10_pixelcnn": {f"{NETWORK}.width": "12", f"{NETWORK}.num_layers": "1"},
 }
 
