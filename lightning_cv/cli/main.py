@@ -20,6 +20,7 @@ VERBS = {
     "test": ("lightning_cv.cli.test", "score a checkpoint on the test split"),
     "predict": ("lightning_cv.cli.predict", "write what a checkpoint predicts"),
     "sample": ("lightning_cv.cli.sample", "draw new images from a run of a generative network, or edit images"),
+    "export": ("lightning_cv.cli.export", "write a trained diffusion as a folder that diffusers loads"),
     "inspect": ("lightning_cv.cli.inspect", "show what a recipe's network costs, layer by layer"),
     "compare": ("lightning_cv.cli.compare", "set runs side by side: settings, scores, costs, curves"),
     "sweep": ("lightning_cv.cli.sweep", "search hyperparameters over a recipe, and go on from what was found"),

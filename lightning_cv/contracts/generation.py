@@ -189,6 +189,19 @@ class ReadsCaptions(Protocol):
         ...
 
 
+@runtime_checkable
+class FollowsControl(Protocol):
+    """A distribution of images given a picture of what they should look like, such as their edges."""
+
+    def control_of(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) float32 in [0, 1], the control of images (B, C, H, W) in [0, 1]."""
+        ...
+
+    def sample_controlled(self, draws: Draws, control: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) float32 in [0, 1], new images that follow a control (B, 1, H, W)."""
+        ...
+
+
 class Denoiser(Protocol):
     """What a diffusion asks at each step: from a noisy image and the time to an image-sized answer.
 
@@ -299,6 +312,8 @@ class GeneratedOutput:
         reconstruction: (B, C, H, W) float32 in [0, 1].
         latents: (B, Z) float32, mean of the posterior.
         codes: grids (B, h, w) int64.
+        controlled: (B, 2) float32 in [-1, 1], how well a sample agrees with the control of the image that it follows,
+            and one that does not follow it.
     """
 
     nll: Tensor | None = None
@@ -307,3 +322,4 @@ class GeneratedOutput:
     reconstruction: Tensor | None = None
     latents: Tensor | None = None
     codes: Sequence[Tensor] = ()
+    controlled: Tensor | None = None

@@ -21,6 +21,8 @@ class GenerationScores(Metric):
     * `nats`: -log p(x), or what is not below it; `bits_per_dim`: the same by value and in bits, where pixels have
       levels; `importance_bits_per_dim` (or `importance_nats`) with several importance samples, where these are not all.
     * `mse`: squared error of reconstructions, by value, of values in [0, 1].
+    * `control_correlation`: of the control of an image and that of a sample that follows it; `base_correlation`: of a
+      sample that does not.
     * `active_units`: latent units of whose posterior means the variance is above 0.01.
     * `perplexity`: exp of the entropy of the codes, 1 to `num_codes`; `codes_used`: the share that occurs; of several
       grids each has its own, `perplexity_0` the coarsest.
@@ -44,9 +46,9 @@ class GenerationScores(Metric):
         super().__init__()
         self.num_values, self.levels, self.num_codes = num_values, levels, num_codes
         states = {
-            "sums": (3,),
-            "absurd": (3,),
-            "seen": (3,),
+            "sums": (5,),
+            "absurd": (5,),
+            "seen": (5,),
             "latent_sums": (2, num_latents),
             "code_counts": (_MAX_GRIDS, num_codes),
         }
@@ -55,7 +57,8 @@ class GenerationScores(Metric):
 
     def update(self, output: GeneratedOutput, targets: object = None) -> None:
         """Add a batch."""
-        each = (output.nll, output.importance, output.squared_error)
+        controlled = (None, None) if output.controlled is None else output.controlled.unbind(1)
+        each = (output.nll, output.importance, output.squared_error, *controlled)
         for place, values in enumerate(each):
             if values is not None:
                 self.sums[place] += _steps(values).sum()
@@ -70,8 +73,8 @@ class GenerationScores(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return the scores by name; those of which nothing was seen are left out."""
         means = (self.sums * _STEP / self.seen).masked_fill(self.absurd > 0, math.nan)
-        nll, importance, squared_error = means.unbind()
-        known, with_importance, reconstructed = (self.seen > 0).tolist()
+        nll, importance, squared_error, controlled, uncontrolled = means.unbind()
+        known, with_importance, reconstructed, is_controlled, _ = (self.seen > 0).tolist()
         scores: dict[str, Tensor] = {}
         if known:
             scores |= self._in_units("", nll)
@@ -79,6 +82,8 @@ class GenerationScores(Metric):
             scores |= self._in_units("importance_" if known else "", importance)
         if reconstructed:
             scores["mse"] = squared_error
+        if is_controlled:
+            scores |= {"control_correlation": controlled, "base_correlation": uncontrolled}
         if self.latent_sums.shape[1] and self.count:
             mean, square = self.latent_sums * _STEP / self.count
             scores["active_units"] = (square - mean.square() > ACTIVE_VARIANCE).sum()

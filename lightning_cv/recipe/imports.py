@@ -42,12 +42,20 @@ ALLOWED = (
     "timm.models",
     "timm.optim",
     "segmentation_models_pytorch",
+    *(f"diffusers.{name}" for name in ("AutoencoderKL", "ControlNetModel", "DiTTransformer2DModel")),
+    *(f"diffusers.{name}" for name in ("PriorTransformer", "UNet2DConditionModel", "UNet2DModel")),
     "torchmetrics",
     *(f"lightning.pytorch.{kind}" for kind in ("accelerators", "callbacks", "loggers", "plugins", "profilers")),
     "lightning.pytorch.strategies",
 )
 # Where some of the above, or the values that they take, are defined; a recipe does not name these itself.
-DEFINED = ("lightning_cv.contracts", "lightning.fabric.plugins", "lightning.fabric.accelerators", "torch._C._nn")
+DEFINED = (
+    "lightning_cv.contracts",
+    "lightning.fabric.plugins",
+    "lightning.fabric.accelerators",
+    "torch._C._nn",
+    "diffusers.models",
+)
 # Inside the above, but not meant for a recipe: they load other models by name, or read files with options.
 REFUSED = (
     *(f"timm.models.{name}" for name in ("helpers", "hub", "_helpers", "_hub", "_builder")),

@@ -71,6 +71,7 @@ class SampleRequest:
         num: how many images, 1 or more.
         label: number or name of the class; None: the classes in turn.
         caption: what the images should show; None: no text.
+        control: a picture file, or the number of a test image, whose edges the images follow; None: they are free.
         seed: other images for another one, 0 or more.
         batch_size: images drawn at once, 1 or more.
         edit: a picture file, or the number of a test image, whose latent numbers are changed.
@@ -89,6 +90,7 @@ class SampleRequest:
     num: int = 64
     label: str | None = None
     caption: str | None = None
+    control: str | None = None
     seed: int = 0
     batch_size: int = 64
     edit: str | None = None
@@ -100,4 +102,19 @@ class SampleRequest:
     walk: int | None = None
     directions: int | None = None
     out: Path | None = None
+    allow_code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRequest:
+    """The network of a run as a folder of diffusers.
+
+    Args:
+        run: a run folder, or a checkpoint inside one.
+        out: the folder to write.
+        allow_code: packages beyond the usual ones that the recipe may name.
+    """
+
+    run: Path
+    out: Path
     allow_code: tuple[str, ...] = ()

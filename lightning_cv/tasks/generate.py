@@ -18,6 +18,7 @@ from lightning_cv.contracts import (
     DataInfo,
     Density,
     Draws,
+    FollowsControl,
     Gallery,
     GeneratedOutput,
     GenerativeNetwork,
@@ -34,6 +35,7 @@ from lightning_cv.networks import Initialize
 from lightning_cv.ops.draws import OwnDraws, StreamDraws
 from lightning_cv.optim import RateScaling, Schedule
 from lightning_cv.tasks.base import OptimizerBuilder, VisionTask
+from lightning_cv.tasks.control import agreement, control_galleries
 from lightning_cv.tasks.fit_to_data import check_generator_fits_data
 from lightning_cv.tasks.generation_gallery import generation_galleries
 from lightning_cv.tasks.loss_sum import check_weights, weighted_sum
@@ -144,7 +146,8 @@ class Generate(VisionTask):
     def galleries(self, showing: Showing) -> list[Gallery]:
         """Samples from fixed noise, reconstructions beside their originals, traversals, codes in use."""
         _, network = self._scored_networks()[0]
-        return generation_galleries(cast(GenerativeNetwork, network), showing)
+        model = cast(GenerativeNetwork, network)
+        return [*generation_galleries(model, showing), *control_galleries(model, showing)]
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Lightning's hook: -log p in nats of each image, of a conditional network for each class; and its error."""
@@ -213,7 +216,14 @@ class Generate(VisionTask):
             reconstruction=reconstruction,
             latents=network.encode(images, labels).mean if isinstance(network, HasLatents) else None,
             codes=network.codes(images) if isinstance(network, HasCodes) else (),
+            controlled=self._agreement(network, images, labels, batch[INDEX]),
         )
+
+    def _agreement(self, network: nn.Module, images: Tensor, labels: Tensor | None, index: Tensor) -> Tensor | None:
+        """(B, 2) of a test: how well samples follow the control of the images."""
+        if not (self.trainer.testing and isinstance(network, FollowsControl)):
+            return None
+        return agreement(cast(GenerativeNetwork, network), images, labels, index)
 
 
 def _monitor(network: GenerativeNetwork, quality: SampleQuality | None) -> str:

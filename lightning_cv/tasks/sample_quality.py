@@ -44,7 +44,8 @@ class SampleQuality:
 
     A validation costs `num_samples` samples and a pass of the features over as many images and those of the set; make
     it rarer with `trainer.check_val_every_n_epoch`, or cheaper with fewer samples. Features are found before the
-    training, travel in its checkpoints, and are none of the trained weights.
+    training, travel in its checkpoints, and are none of the trained weights. A task that holds it as its `quality`
+    gives images in [0, 1] as targets of a step in scoring; the base does the rest.
 
     Args:
         features: keeps `contracts.FeatureNetwork`, see `lightning_cv.networks.features`; None: `TrainedFeatures`.

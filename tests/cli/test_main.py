@@ -60,8 +60,8 @@ def test_version(capsys):
         (["predit"], "predit is not a verb of lightning-cv; did you mean predict?"),
         (
             ["xyz"],
-            "xyz is not a verb of lightning-cv; allowed: compare, doctor, fit, inspect, jobs, predict, recipes, "
-            "sample, submit, sweep, sync, test, validate",
+            "xyz is not a verb of lightning-cv; allowed: compare, doctor, export, fit, inspect, jobs, predict, "
+            "recipes, sample, submit, sweep, sync, test, validate",
         ),
         (["fit", "nothing_like_it.yaml"], "nothing_like_it.yaml: no such file; see lightning-cv recipes"),
     ],

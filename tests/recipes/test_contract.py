@@ -122,6 +122,13 @@ SMALLER = {
         "model.init_args.discriminator.init_args.width": "8",
         "trainer.check_val_every_n_epoch": "1",
     },
+    **{name: {f"{NETWORK}.sampling.steps": "2"} for name in RECIPES if name.startswith("digits_ddpm")},
+    "digits_flow_matching": {f"{NETWORK}.sampling.steps": "2"},
+    "cifar10_ddpm": {
+        f"{NETWORK}.denoiser.init_args.widths": "[8, 8]",
+        f"{NETWORK}.sampling.steps": "2",
+        "model.init_args.importance_samples": "1",
+    },
     "cifar10_pixelcnn": {f"{NETWORK}.width": "12", f"{NETWORK}.num_layers": "1"},
 }
 

@@ -12,7 +12,7 @@ from lightning_cv.contracts import Stage
 from lightning_cv.data import Digits
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.run import load_task
-from tests.conftest import keep_parser_settings
+from tests.run.trained import trained_runs
 
 RECIPE = """
 seed_everything: 0
@@ -41,6 +41,9 @@ NETWORKS = {
     "diffusion": "Diffusion, init_args: {denoiser: {class_path: lightning_cv.networks.generate.UNet, init_args: {"
     "image: [1, 8, 8], num_classes: 10, widths: [8, 8], blocks_per_level: 1}}, "
     "sampling: {sampler: ddpm, steps: 6}}",
+    "control": "ControlledDiffusion, init_args: {diffusion: {class_path: lightning_cv.networks.generate.Diffusion, "
+    "init_args: {denoiser: {class_path: lightning_cv.networks.generate.ConditionUNet, init_args: {"
+    "image: [1, 8, 8], widths: [8, 8], blocks_per_level: 1}}, levels: null, sampling: {sampler: ddim, steps: 3}}}}",
     "conditional_vae": "MlpVae, init_args: {image: [1, 8, 8], num_latents: 3, width: 16, num_classes: 10}",
 }
 
@@ -48,14 +51,9 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     """The folders of runs that were trained for a few steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        keep_parser_settings(patch)
-        for name, network in NETWORKS.items():
-            (folder / f"{name}.yaml").write_text(RECIPE.replace("NETWORK", network))
-            assert main(["fit", f"{name}.yaml", "--run-dir", str(folder / "runs" / name / "one")]) == 0
-    return {name: folder / "runs" / name / "one" for name in NETWORKS}
+    recipes = {name: RECIPE.replace("NETWORK", network) for name, network in NETWORKS.items()}
+    recipes["control"] = recipes["control"].replace("lr: 0.01", "lr: 10")  # what follows a control starts at zero
+    return trained_runs(tmp_path_factory.mktemp("trained"), recipes)
 
 
 @pytest.fixture
@@ -146,6 +144,8 @@ def test_samples_lie_in_the_folder_of_the_run(run):
         (["RUN", "--trajectory", "--num=1"], "--trajectory: Made does not draw in steps"),
         (["RUN", "--caption=a 3"], "Made reads no text"),
         (["RUN", "--caption=a 3", "--class=3"], "exclude each other"),
+        (["RUN", "--control=3", "--caption=3"], "exclude each other"),
+        (["RUN", "--control=3"], "Made follows no image"),
         (["nowhere"], "no such file or run folder"),
     ],
 )
@@ -238,6 +238,19 @@ def test_a_diffusion_draws_as_it_is_told(runs, tmp_path, capsys):
         assert manner in capsys.readouterr().out
     assert seen.pop("same") == seen["recipe"]
     assert len({file["grid.png"] for file in seen.values()}) == 4
+
+
+def test_edges_of_a_given_image_are_followed(runs, tmp_path):
+    """row 265: by its number or a file of it the same images; without it, or by another's, others."""
+    data = Digits(size_px=8)
+    data.setup("test")
+    Image.fromarray(data.split(Stage.TEST)[5][0][0].numpy()).save(tmp_path / "five.png")
+    controls = {"number": ["--control=5"], "file": ["--control=five.png"], "other": ["--control=6"], "none": []}
+    for name, options in controls.items():
+        assert main(["sample", str(runs["control"]), "--num=4", "--out", name, *options]) == 0
+    grids = {name: written(next((tmp_path / name).iterdir()))["grid.png"] for name in controls}
+    assert grids.pop("number") == grids["file"]
+    assert len(set(grids.values())) == 3
 
 
 def test_the_way_out_of_noise_is_a_moving_picture(runs, tmp_path):

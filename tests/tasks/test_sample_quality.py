@@ -97,12 +97,26 @@ def test_scores_are_those_of_the_whole_sets(tmp_path, batch_size, at_once):
     assert "class_accuracy" not in found
 
 
+def test_an_image_counts_once_however_often_and_in_whichever_order_it_comes():
+    """As from a sampler that repeats images to give every process as many."""
+    judged, images = quality(), pixels_of(Stage.TEST)
+    judged.features.fit_images(lambda: [{"image": pixels_of(Stage.TRAIN)}])
+    for index in ([5, 2, 6], [0, 3], [1, 4, 0, 2]):
+        judged.add(Stage.TEST, torch.tensor(index), images[index])
+    scores = judged.take(Stage.TEST, [("", Planted())])[""]
+    assert scores == pytest.approx(expected(0.5), rel=1e-4)
+
+
 def test_a_conditional_network_draws_the_classes_in_turn(tmp_path):
     """The share that the features recognize is the share that the planted network draws right."""
-    task = Generate(Planted(num_classes=2), sgd, quality=quality(num_samples=400))
+    network = Planted(num_classes=2)
+    asked = []
+    network.sample = lambda draws, labels: (asked.append(labels), Planted.sample(network, draws, labels))[1]
+    task = Generate(network, sgd, quality=quality(num_samples=400))
     (scores,) = trainer(tmp_path).test(task, datamodule=Grey(), verbose=False)
     draws = OwnDraws.of_indices(torch.arange(400))
     draws.uniform(1, 2, 2)
+    assert torch.equal(torch.cat(asked), torch.arange(400) % 2)
     assert scores["test/class_accuracy"] == pytest.approx((draws.uniform(1) < 0.75).double().mean().item())
     assert 0.7 < scores["test/class_accuracy"] < 0.8
 
@@ -182,6 +196,8 @@ def test_features_come_back_with_a_checkpoint_and_are_not_found_again(tmp_path, 
     data, options = Grey(), {"weights_only": True, "verbose": False}
     (scores,) = trainer(tmp_path).test(again, datamodule=data, ckpt_path=path, **options)
     assert scores == pytest.approx(expected_scores, rel=1e-6)
+    more = trainer(tmp_path / "more", Ema(decay=0.9), max_epochs=2)
+    more.fit(again, datamodule=Grey(), ckpt_path=path, weights_only=True)
     assert not calls
     checkpoint = torch.load(path, weights_only=True)
     del checkpoint["quality"]

@@ -2,7 +2,9 @@
 
 from lightning_cv.networks.generate.autoencoder import ConvAutoencoder, LinearAutoencoder, MlpAutoencoder
 from lightning_cv.networks.generate.base import Autoregressive, Generative
+from lightning_cv.networks.generate.by_diffusion import ByDiffusion
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
+from lightning_cv.networks.generate.control_net import ConditionUNet, ControlledDiffusion
 from lightning_cv.networks.generate.cycle import CycleDiscriminators, CycleTranslator, ResidualTranslator
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.denoise_unet import UNet
@@ -39,8 +41,11 @@ from lightning_cv.networks.generate.vq_vae import VqVae
 __all__ = [
     "Autoregressive",
     "Bernoulli",
+    "ByDiffusion",
     "CaptionedCodes",
     "Categorical",
+    "ConditionUNet",
+    "ControlledDiffusion",
     "ConvAutoencoder",
     "ConvVae",
     "CycleDiscriminators",
@@ -77,7 +82,7 @@ __all__ = [
     "StyleDiscriminator",
     "StyleGenerator",
     "UNet",
-    "VariationalAutoencoder",
     "UNetTranslator",
+    "VariationalAutoencoder",
     "VqVae",
 ]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lightning_cv.contracts import IMAGE, Batches, Density, Draws, Sampling
+from lightning_cv.contracts import IMAGE, Batches, Draws
 from lightning_cv.errors import UserError
-from lightning_cv.networks.generate.base import Generative
+from lightning_cv.networks.generate.by_diffusion import ByDiffusion
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.diffusion import Diffusion
 from lightning_cv.networks.generate.in_steps import InSteps
@@ -18,7 +18,7 @@ from lightning_cv.networks.saved_part import load_saved
 from lightning_cv.ops.diagonal_normal import draw_normal
 
 
-class LatentDiffusion(Generative):
+class LatentDiffusion(ByDiffusion):
     """The second stage of latent diffusion (Rombach et al. 2022, section 3.2; row 261).
 
     Images are encoded by an autoencoder that was trained before, and is frozen; a diffusion learns the latent images,
@@ -36,8 +36,6 @@ class LatentDiffusion(Generative):
         UserError: the sizes differ, or the diffusion cuts values off; or see `load_saved`.
     """
 
-    density = Density.IMPLICIT
-    example_input = (1, 8, 8)
     scale: Tensor
 
     def __init__(
@@ -50,15 +48,15 @@ class LatentDiffusion(Generative):
                 f"network: the diffusion's denoiser has images {list(diffusion.image)}; allowed: those of the "
                 f"autoencoder's latents, {list(autoencoder.latent_image)}"
             )
-        if getattr(diffusion, "most", None) is not None:
-            raise UserError("network: the diffusion cuts values off; allowed: clip: false, since latents have no end")
-        super().__init__(autoencoder.image, levels=None, num_classes=diffusion.num_classes)
+        if getattr(diffusion, "most", None) is not None or diffusion.levels is not None:
+            raise UserError(
+                "network: the diffusion cuts values off; allowed: clip: false and levels: null, since latents have "
+                "neither ends nor levels"
+            )
+        super().__init__(autoencoder.image, diffusion)
         if weights is not None:
             load_saved(autoencoder, weights, asked_by=type(self).__name__)
         self.autoencoder = autoencoder.requires_grad_(False).eval()
-        self.diffusion = diffusion
-        self.num_latents = diffusion.num_latents
-        self.samplers = diffusion.samplers
         self.register_buffer("scale", torch.ones(()))  # a latent number is divided by it
 
     def train(self, mode: bool = True) -> LatentDiffusion:
@@ -94,19 +92,6 @@ class LatentDiffusion(Generative):
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """The images (B, C, H, W) in [0, 1] that noise (B, Z) leads to without any chance; see `DecodesLatents`."""
         return self._images(self.diffusion.draw_from(latents, labels))
-
-    @property
-    def sampling(self) -> Sampling:
-        """That of the diffusion; see `SamplesInSteps`."""
-        return self.diffusion.sampling
-
-    @sampling.setter
-    def sampling(self, sampling: Sampling) -> None:
-        self.diffusion.sampling = sampling
-
-    def check_sampling(self, sampling: Sampling) -> None:
-        """See `SamplesInSteps`."""
-        self.diffusion.check_sampling(sampling)
 
     def trajectory(self, draws: Draws, labels: Tensor | None = None, *, num_frames: int) -> Tensor:
         """(F, B, C, H, W) in [0, 1]: what the latents decode to on their way; see `SamplesInSteps`."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from lightning_cv.contracts import IMAGE, INDEX, LABEL, DecodesLatents, HasLatents, SamplesInSteps, Stage
+from lightning_cv.contracts import DecodesLatents, HasLatents, SamplesInSteps
 from lightning_cv.errors import UserError
 from lightning_cv.networks.generate.directions import direction_sheet, principal_directions, weight_directions
 from lightning_cv.networks.generate.latents import STEPS, interpolation, traversal
@@ -15,6 +13,7 @@ from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.recipe.request import SampleRequest
 from lightning_cv.run.samples.drawn import folder_name, one_class
 from lightning_cv.run.samples.files import where, write_images
+from lightning_cv.run.samples.given import given_image, name_of
 from lightning_cv.run.samples.loaded import Loaded
 
 _NUM_DRAWS = 2000  # by which directions are measured
@@ -26,7 +25,7 @@ def edit(loaded: Loaded, which: str) -> list[str]:
     image, label = _image(loaded, which)
     images = traversal(network, network.encode(image, label), label).cpu()
     title = "a latent number a row, from -3 to 3"
-    folder = write_images(loaded.home / f"edit-{_name_of(which)}", images, title=title, columns=len(STEPS))
+    folder = write_images(loaded.home / f"edit-{name_of(which)}", images, title=title, columns=len(STEPS))
     rows = len(images) // len(STEPS)
     return [f"edited    {rows} of {network.num_latents} latent numbers, each from -3 to 3", *where(folder)]
 
@@ -37,7 +36,7 @@ def interpolate(loaded: Loaded, which: tuple[str, str]) -> list[str]:
     (first, label), (last, _) = (_image(loaded, each) for each in which)
     ends = network.encode(torch.cat([first, last]), None if label is None else label.expand(2))
     images = interpolation(network, ends, label)
-    name = "-".join(map(_name_of, which))
+    name = "-".join(map(name_of, which))
     folder = write_images(loaded.home / f"interpolate-{name}", images.cpu(), columns=len(images))
     return [f"went      from {which[0]} to {which[1]} in {len(images)} steps", *where(folder)]
 
@@ -80,37 +79,12 @@ def _with_latents(loaded: Loaded, option: str) -> HasLatents:
 
 
 def _image(loaded: Loaded, which: str) -> tuple[Tensor, Tensor | None]:
-    """(1, C, H, W) in [0, 1] of a picture file or of the test image with this number, and its class (1,)."""
-    data = loaded.data
-    data.prepare_data()
-    is_number = which.isascii() and which.isdecimal()
-    if is_number:
-        data.setup("test")
-        number = len(data.split(Stage.TEST))
-        if int(which) >= number:
-            raise UserError(f"image {which}: the test split has images 0 to {number - 1}")
-        loader, wanted = data.test_dataloader(), int(which)
-    else:
-        if not Path(which).is_file():
-            raise UserError(f"image {which}: no such file, nor the number of a test image")
-        data.predict_from(Path(which))
-        data.setup("predict")
-        loader, wanted = data.predict_dataloader(), 0
-    for batch in loader:
-        if wanted in batch[INDEX].tolist():
-            place = batch[INDEX].tolist().index(wanted)
-            break
-    info, values = data.info, data.on_after_batch_transfer(batch, 0)[IMAGE][place].float()
-    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (info.mean, info.std))
-    image = (values * std + mean).clamp(0, 1)[None].to(loaded.device)
+    """(1, C, H, W) in [0, 1], and its class (1,) where the network takes one."""
+    image, label = given_image(loaded, which)
     if loaded.network.num_classes is None:
         return image, None
-    if not is_number:
+    if label is None:
         raise UserError(
             f"image {which}: the network is conditional, and a file has no class; give the number of a test image"
         )
-    return image, batch[LABEL][place : place + 1].to(loaded.device)
-
-
-def _name_of(which: str) -> str:
-    return which if which.isdecimal() else Path(which).stem
+    return image, label

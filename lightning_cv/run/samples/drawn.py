@@ -6,18 +6,20 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from lightning_cv.contracts import ReadsCaptions, SamplesInSteps
+from lightning_cv.contracts import Draws, FollowsControl, ReadsCaptions, SamplesInSteps
 from lightning_cv.errors import UserError
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.recipe.files import display_path
 from lightning_cv.recipe.request import SampleRequest
 from lightning_cv.run.samples.files import write_images
+from lightning_cv.run.samples.given import given_image, name_of
 from lightning_cv.run.samples.loaded import Loaded
 
 
@@ -44,6 +46,8 @@ def folder_name(loaded: Loaded, request: SampleRequest) -> str:
     parts = [f"seed-{request.seed}"]
     if request.label is not None:
         parts.append(f"class-{loaded.label_of(request.label)}")
+    if request.control is not None:
+        parts.append(f"control-{name_of(request.control)}")
     if request.caption is not None:
         parts.append("caption-" + "-".join(re.findall(r"\w+", request.caption)))
     if request.sampler is not None:
@@ -77,20 +81,38 @@ def _manner(loaded: Loaded) -> str:
     return f" ({sampling.sampler}, {sampling.steps} steps{guidance})"
 
 
+def _drawer(loaded: Loaded, request: SampleRequest) -> Callable[[Draws, Tensor | None], Tensor]:
+    """What gives images (B, C, H, W) in [0, 1] of draws and labels, as they were asked for."""
+    network = loaded.network
+    if request.caption is not None:
+        if not isinstance(network, ReadsCaptions):
+            raise UserError(f"--caption: {loaded.name} reads no text; allowed: a VqVae with CaptionedCodes")
+        return partial(_of_caption, network, request.caption)
+    if request.control is not None:
+        if not isinstance(network, FollowsControl):
+            raise UserError(f"--control: {loaded.name} follows no image; allowed: the run of a ControlledDiffusion")
+        return partial(_controlled, network, network.control_of(given_image(loaded, request.control)[0]))
+    return network.sample
+
+
+def _of_caption(network: ReadsCaptions, caption: str, draws: Draws, _labels: Tensor | None) -> Tensor:
+    return network.sample_caption(draws, caption)
+
+
+def _controlled(network: FollowsControl, control: Tensor, draws: Draws, labels: Tensor | None) -> Tensor:
+    return network.sample_controlled(draws, control.expand(len(draws), -1, -1, -1), labels)
+
+
 @torch.no_grad()
 def _samples(loaded: Loaded, request: SampleRequest, label: int | None) -> Tensor:
     """(num, C, H, W) float32 in [0, 1], on the CPU."""
+    draw_images = _drawer(loaded, request)
     parts = []
     with _bar(request.num) as advance:
         for start in range(0, request.num, request.batch_size):
             index = torch.arange(start, min(start + request.batch_size, request.num), device=loaded.device)
             draws = OwnDraws.of_indices(index, seed=request.seed)
-            if request.caption is None:
-                images = loaded.network.sample(draws, labels_of(loaded, index, label))
-            elif isinstance(loaded.network, ReadsCaptions):
-                images = loaded.network.sample_caption(draws, request.caption)
-            else:
-                raise UserError(f"--caption: {loaded.name} reads no text; allowed: a VqVae with CaptionedCodes")
+            images = draw_images(draws, labels_of(loaded, index, label))
             parts.append(images.float().cpu())
             advance(len(index))
     return torch.cat(parts)

@@ -96,6 +96,10 @@ def test_the_autoencoder_is_frozen_in_the_second_phase():
     assert changed
     assert all(name.startswith("diffusion.") for name in changed)
     assert all(parameter.grad is None for parameter in network.autoencoder.parameters())
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 0.3)  # as the callback Ema averages
+    for name, value in averaged.autoencoder.state_dict().items():
+        assert torch.equal(value, before[f"autoencoder.{name}"]), name
 
 
 def test_what_is_drawn_is_what_the_latents_decode_to():
@@ -128,8 +132,9 @@ def test_any_diffusion_of_the_right_size_will_do():
     assert network.sample(draws(2)).shape == (2, 1, 8, 8)
     with pytest.raises(UserError, match=r"images \[1, 8, 8\]; allowed: .* \[2, 4, 4\]"):
         LatentDiffusion(KlAutoencoder(), FlowMatching(Dit((1, 8, 8), size=(16, 1, 2))))
-    with pytest.raises(UserError, match="allowed: clip: false"):
-        LatentDiffusion(KlAutoencoder(), Diffusion(Dit((2, 4, 4), size=(16, 1, 2))))
+    for options in ({"levels": None}, {"clip": False}):
+        with pytest.raises(UserError, match="allowed: clip: false and levels: null"):
+            LatentDiffusion(KlAutoencoder(), Diffusion(Dit((2, 4, 4), size=(16, 1, 2)), **options))
 
 
 def test_it_starts_from_the_run_of_an_autoencoder(tmp_path):

@@ -1,0 +1,1 @@
+"""How does a trained diffusion become a folder that diffusers loads?"""
