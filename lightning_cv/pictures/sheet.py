@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
@@ -46,6 +47,12 @@ def enlarged(images: Tensor, factor: int = 1) -> Tensor:
     """uint8 (N, 1 or 3, H x factor, W x factor) of float images in [0, 1]."""
     shown = _bytes(images)
     return shown.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+
+
+def save_image(image: Tensor, path: Path) -> None:
+    """Write an image (1 or 3, H, W) in [0, 1], pixel by pixel."""
+    shown = enlarged(image[None])[0]
+    Image.fromarray((shown[0] if len(shown) == 1 else shown.permute(1, 2, 0).contiguous()).numpy()).save(path)
 
 
 def interleaved(parts: Sequence[Tensor]) -> Tensor:

@@ -29,13 +29,15 @@ class PredictionFiles(Callback, ABC):
         data: whose images are predicted.
     """
 
-    kind: ClassVar[str]  # folder of the files
+    kind: ClassVar[str] = ""  # folder of the files
+    folders: tuple[str, ...]  # that are made
 
     def __init__(self, home: Path, data: VisionData) -> None:
         self.home = home
         self.folder = home / "predictions"
         self.data = data
         self.names: list[str] = []
+        self.folders = (self.kind, _PICTURES)
 
     @property
     def pixels(self) -> PixelSet:
@@ -55,7 +57,7 @@ class PredictionFiles(Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Lightning's hook: name the files, and make the folders."""
         self.names = prediction_names(self.data)
-        for name in (self.kind, _PICTURES):
+        for name in self.folders:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
 
     def on_predict_batch_end(

@@ -18,6 +18,7 @@ from lightning_cv.run.data_report import inspect_data
 from lightning_cv.run.fit import fit
 from lightning_cv.run.folder import create_run_folder, forget_run_folder, open_run_folder
 from lightning_cv.run.found_objects import write_found
+from lightning_cv.run.image_files import ImageFiles
 from lightning_cv.run.inspection import inspect
 from lightning_cv.run.label_files import LabelFiles
 from lightning_cv.run.options import show_options
@@ -27,7 +28,7 @@ from lightning_cv.run.predictions import write_predictions
 from lightning_cv.run.quiet import quiet_libraries
 from lightning_cv.run.result import result_lines
 from lightning_cv.run.resume import forget_resume
-from lightning_cv.tasks import VisionTask
+from lightning_cv.tasks import Adversaries, VisionTask
 
 __all__ = ["execute", "show_options"]
 
@@ -92,9 +93,7 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
         raise UserError("predict needs a task and data of lightning_cv; others are called from Python")
     if request.images is not None:
         data.predict_from(request.images)
-    writer: PredictionFiles | None = None
-    if task.predicts in ("pixels", "segments"):
-        writer = LabelFiles(home, data) if task.predicts == "pixels" else PanopticFiles(home, data)
+    writer = _writer(task, data, home)
     if writer is not None:
         cli.trainer.callbacks.append(writer)  # type: ignore[attr-defined]
     with reading(checkpoint):
@@ -112,6 +111,18 @@ def _predict(request: RunRequest, cli: RecipeCLI, checkpoint: Path, home: Path) 
     if cli.trainer.is_global_zero:
         print(*lines, sep="\n")
     return 0
+
+
+def _writer(task: VisionTask, data: VisionData, home: Path) -> PredictionFiles | None:
+    """What writes a file for each image; None: the task predicts rows or objects, of all images together."""
+    if task.predicts == "pixels":
+        return LabelFiles(home, data)
+    if task.predicts == "segments":
+        return PanopticFiles(home, data)
+    if task.predicts == "images":
+        assert isinstance(task, Adversaries)
+        return ImageFiles(home, data, task.ways)
+    return None
 
 
 def _monitor(task: pl.LightningModule) -> str | None:

@@ -20,6 +20,8 @@ _WARNED = (
     r"You called `self.log\(.*\)` but have no logger configured.*",
     r".*``instantiate_classes`` was deprecated.*",
     r".*skip_none parameter was deprecated.*",
+    # A frozen part of a network stays in evaluation mode on purpose.
+    r"Found \d+ module\(s\) in eval mode at the start of training.*",
     # `lightning-cv submit` is how a run gets to the cluster's machines.
     r"The `srun` command is available on your system but is not used.*",
 )

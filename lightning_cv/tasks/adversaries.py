@@ -126,6 +126,10 @@ class Adversaries(VisionTask):
     def check_discriminator(self, info: DataInfo) -> None:
         """Refuse a discriminator that does not fit the data; like `check_network`."""
 
+    def ways(self, info: DataInfo) -> tuple[str, ...]:
+        """Names of the images that are predicted of one, where a task predicts images."""
+        return ()
+
     def pixels(self, images: Tensor) -> Tensor:
         """Values in [0, 1] of normalized images (B, C, H, W): what generative networks take."""
         return self._pixels(images, self.data_info())

@@ -63,7 +63,7 @@ class VisionTask(pl.LightningModule, ABC):
     """
 
     monitor: str = "val/loss"
-    predicts: ClassVar[Literal["rows", "objects", "pixels", "segments"]] = "rows"  # what `predict` writes
+    predicts: ClassVar[Literal["rows", "objects", "pixels", "segments", "images"]] = "rows"  # what `predict` writes
     mode: Literal["min", "max"] = "min"
     # Lightning notes the running hook in this attribute about 40 times a training step.
     _noted_often: ClassVar[str] = "_current_fx_name"

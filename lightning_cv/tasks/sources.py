@@ -66,6 +66,10 @@ class MasksOf(Source):
     def make(self, batch: Batch, images: Tensor, info: DataInfo | None) -> Tensor:
         """See `Source`; 1 in the channel of the class."""
         assert info is not None
+        if CLASSES not in batch:
+            raise UserError(
+                "MasksOf needs the classes of pixels, and these images have none; allowed: a split of the data set"
+            )
         classes = batch[CLASSES].long()
         known = (classes >= 0) & (classes < info.num_classes)
         return F.one_hot(torch.where(known, classes, 0), info.num_classes).permute(0, 3, 1, 2) * known[:, None].float()

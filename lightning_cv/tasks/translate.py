@@ -37,6 +37,7 @@ class Translate(Adversaries):
     """
 
     monitor = "val/l1"
+    predicts = "images"
 
     def __init__(
         self,
@@ -102,6 +103,16 @@ class Translate(Adversaries):
         """What went in, what came out, and the true image."""
         sides = (Side("input", lambda images: self.source.show(images, showing.info)), Side("output"), Side("truth"))
         return [Translations(showing, sides)]
+
+    def ways(self, info: DataInfo) -> tuple[str, ...]:
+        """One: the translation."""
+        return ("translated",)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Lightning's hook: translations (B, 1, C, H, W) in [0, 1] of what the source makes of images."""
+        source, _ = self._pair(batch)
+        translated = self.scored_network(source, OwnDraws.of_indices(batch[INDEX]))
+        return {INDEX: batch[INDEX], "prediction": translated[:, None]}
 
     def _pair(self, batch: Batch) -> tuple[Tensor, Tensor]:
         image = self.pixels(batch[IMAGE])

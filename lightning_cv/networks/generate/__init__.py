@@ -5,6 +5,7 @@ from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.by_diffusion import ByDiffusion
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.control_net import ConditionUNet, ControlledDiffusion
+from lightning_cv.networks.generate.cycle import CycleDiscriminators, CycleTranslator, ResidualTranslator
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.diffusion import Diffusion
@@ -15,14 +16,6 @@ from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.kl_autoencoder import KlAutoencoder
 from lightning_cv.networks.generate.latent_diffusion import LatentDiffusion
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
-from lightning_cv.networks.generate.likelihoods import (
-    Bernoulli,
-    Categorical,
-    DiscretizedLogistic,
-    DiscretizedNormal,
-    Likelihood,
-    Normal,
-)
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
 from lightning_cv.networks.generate.nade import Nade
@@ -36,17 +29,27 @@ from lightning_cv.networks.generate.unet_translator import PatchDiscriminator, U
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
+from lightning_cv.networks.generate.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedNormal,
+    Likelihood,
+    Normal,
+)
 
 __all__ = [
     "Autoregressive",
     "Bernoulli",
+    "ByDiffusion",
     "CaptionedCodes",
     "Categorical",
-    "ByDiffusion",
     "ConditionUNet",
     "ControlledDiffusion",
     "ConvAutoencoder",
     "ConvVae",
+    "CycleDiscriminators",
+    "CycleTranslator",
     "DcganDiscriminator",
     "DcganGenerator",
     "Diffusion",
@@ -75,10 +78,11 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "ResidualTranslator",
     "StyleDiscriminator",
     "StyleGenerator",
     "UNet",
-    "VariationalAutoencoder",
     "UNetTranslator",
+    "VariationalAutoencoder",
     "VqVae",
 ]

@@ -95,7 +95,7 @@ def _drawer(loaded: Loaded, request: SampleRequest) -> Callable[[Draws, Tensor |
     return network.sample
 
 
-def _of_caption(network: ReadsCaptions, caption: str, draws: Draws, labels: Tensor | None) -> Tensor:
+def _of_caption(network: ReadsCaptions, caption: str, draws: Draws, _labels: Tensor | None) -> Tensor:
     return network.sample_caption(draws, caption)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from lightning_cv.pictures.sheet import enlarged, sheet_picture
+from lightning_cv.pictures.sheet import save_image, sheet_picture
 from lightning_cv.recipe.files import display_path
 
 _FRAME_MS = 80
@@ -19,9 +19,8 @@ def write_images(folder: Path, images: Tensor, *, title: str = "", columns: int 
     """`grid.png`, and each of the images (N, C, H, W) in [0, 1] in a file of its own; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     sheet_picture(images, title, columns=columns).save(folder / "grid.png")
-    for number, image in enumerate(enlarged(images)):
-        shown = image[0] if len(image) == 1 else image.permute(1, 2, 0).contiguous()
-        Image.fromarray(shown.numpy()).save(folder / f"{number:04d}.png")
+    for number, image in enumerate(images):
+        save_image(image, folder / f"{number:04d}.png")
     return folder
 
 

@@ -96,6 +96,10 @@ def test_the_autoencoder_is_frozen_in_the_second_phase():
     assert changed
     assert all(name.startswith("diffusion.") for name in changed)
     assert all(parameter.grad is None for parameter in network.autoencoder.parameters())
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), 0.3)  # as the callback Ema averages
+    for name, value in averaged.autoencoder.state_dict().items():
+        assert torch.equal(value, before[f"autoencoder.{name}"]), name
 
 
 def test_what_is_drawn_is_what_the_latents_decode_to():
