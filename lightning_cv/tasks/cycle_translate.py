@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lightning_cv.contracts import IMAGE, LABEL, Batch, DataInfo, Draws, Gallery, Showing, StepOutput
+from lightning_cv.contracts import IMAGE, INDEX, LABEL, Batch, DataInfo, Draws, Gallery, Showing, StepOutput
 from lightning_cv.errors import UserError
 from lightning_cv.losses.adversarial import AdversarialLoss, LeastSquares
 from lightning_cv.networks.generate import CycleDiscriminators, CycleTranslator
@@ -41,6 +41,8 @@ class CycleTranslate(Adversaries):
         loss: what players want of scores; None: `LeastSquares`.
         options: see `Adversaries`.
     """
+
+    predicts = "images"
 
     def __init__(
         self,
@@ -130,6 +132,18 @@ class CycleTranslate(Adversaries):
     def galleries(self, showing: Showing) -> list[Gallery]:
         """Images of both kinds, what became of each, and what came back of that."""
         return [Translations(showing, (Side("input"), Side("output"), Side("and back")))]
+
+    def ways(self, info: DataInfo) -> tuple[str, ...]:
+        """Both: an image is made one of the second kind, and one of the first, whichever it is of."""
+        return tuple(f"to_{name}" for name in info.class_names[::-1])
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Lightning's hook: what both generators make of images, (B, 2, C, H, W) in [0, 1]."""
+        images = self.pixels(batch[IMAGE])
+        return {
+            INDEX: batch[INDEX],
+            "prediction": torch.stack([go(images) for go in _generators(self.scored_network)], 1),
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Lightning's hook: see `VisionTask`; and the old images."""

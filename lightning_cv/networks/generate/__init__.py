@@ -16,6 +16,14 @@ from lightning_cv.networks.generate.in_steps import InSteps
 from lightning_cv.networks.generate.kl_autoencoder import KlAutoencoder
 from lightning_cv.networks.generate.latent_diffusion import LatentDiffusion
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
+from lightning_cv.networks.generate.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedNormal,
+    Likelihood,
+    Normal,
+)
 from lightning_cv.networks.generate.made import Made
 from lightning_cv.networks.generate.multiscale_vq_vae import MultiscaleVqVae
 from lightning_cv.networks.generate.nade import Nade
@@ -29,14 +37,6 @@ from lightning_cv.networks.generate.unet_translator import PatchDiscriminator, U
 from lightning_cv.networks.generate.vae import ConvVae, MlpVae
 from lightning_cv.networks.generate.variational import VariationalAutoencoder
 from lightning_cv.networks.generate.vq_vae import VqVae
-from lightning_cv.networks.generate.likelihoods import (
-    Bernoulli,
-    Categorical,
-    DiscretizedLogistic,
-    DiscretizedNormal,
-    Likelihood,
-    Normal,
-)
 
 __all__ = [
     "Autoregressive",
