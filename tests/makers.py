@@ -21,7 +21,7 @@ def make_for(data_class_name: str, root: Path) -> dict[str, Any]:
     CIFAR files need `trust_made_files` in the process that reads them. Data sets that need no files: {}.
     """
     match data_class_name:
-        case "Digits":
+        case "Digits" | "DigitsTwoWays":
             return {}
         case "ImageFolder":
             make_class_folders(root, num_images=8)

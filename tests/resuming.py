@@ -40,6 +40,8 @@ from lightning_cv.losses import Dice, PixelCrossEntropy
 from lightning_cv.networks.detect import FasterRcnn, Pyramid
 from lightning_cv.networks.features import TrainedFeatures
 from lightning_cv.networks.generate import (
+    CycleDiscriminators,
+    CycleTranslator,
     DcganDiscriminator,
     DcganGenerator,
     MlpVae,
@@ -54,6 +56,7 @@ from lightning_cv.record.progress import read_progress
 from lightning_cv.tasks import (
     Adversarial,
     Classify,
+    CycleTranslate,
     Detect,
     Generate,
     PanopticSegment,
@@ -75,6 +78,14 @@ class Dots(VisionData):
         number = 37 if stage is Stage.TRAIN else 20
         images = torch.randint(256, (number, 1, 8, 8), generator=generator, dtype=torch.uint8)
         return ResidentSplit(images, images[:, 0, 0, 0].long() % 3, ("a", "b", "c"), "Dots")
+
+
+class TwoKinds(Dots):
+    """The same in two classes."""
+
+    def load(self, stage: Stage) -> ResidentSplit:
+        dots = super().load(stage)
+        return ResidentSplit(dots.images, dots.labels % 2, ("a", "b"), "TwoKinds")
 
 
 def classifier(schedule: Schedule | None = None) -> VisionTask:
@@ -144,6 +155,21 @@ def translator() -> VisionTask:
     network = UNetTranslator((1, 8, 8), width=4)
     discriminator = PatchDiscriminator((2, 8, 8), width=4, num_halvings=1)
     return Translate(network, discriminator, lambda groups: torch.optim.Adam(groups, lr=0.02), schedule=Cosine())
+
+
+def cycle() -> VisionTask:
+    """Four networks without pairs; a discriminator is shown old images again, of which there are few."""
+    torch.manual_seed(2)
+    network = CycleTranslator((1, 8, 8), width=4, num_blocks=1, num_halvings=1)
+    discriminators = CycleDiscriminators((1, 8, 8), width=4, num_halvings=1)
+    adam = partial(torch.optim.Adam, lr=0.02)
+    return CycleTranslate(network, discriminators, adam, pool_size=6, schedule=Cosine())
+
+
+def two_kinds(transforms: list[nn.Module]) -> VisionData:
+    """`Dots` in two classes."""
+    assert not transforms
+    return TwoKinds(batch_size=8)
 
 
 def judged() -> VisionTask:
@@ -218,6 +244,7 @@ CASES = {
     "segment": Case(segmenter, ema=True, make_data=partial(pixel_scenes, "semantic"), options={"max_epochs": 2}),
     "generate": Case(generator, ema=True),
     "adversarial": Case(adversaries, ema=True, callbacks=lambda: [AdversarialMonitor(window=2)]),
+    "cycle_translate": Case(cycle, make_data=two_kinds),
     "translate": Case(translator, ema=True),
     "adversarial_accumulation": Case(partial(adversaries, accumulate=3)),
     "adversarial_epochs": Case(

@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_cv.cli.words import read_words
 from lightning_cv.errors import DONE, UserError
 from lightning_cv.recipe.request import ExportRequest
-from lightning_cv.recipe.suggest import hint
 
 HELP = """\
 usage: lightning-cv export RUN --out DIR [--allow-code PACKAGE]
@@ -27,7 +27,7 @@ diffusers runs where it is given trust_remote_code=True; their unet and schedule
 examples:
   lightning-cv export runs/digits_ddpm/<run id> --out digits_ddpm"""
 
-_OPTIONS = ("--out", "--allow-code")
+_OPTIONS = {"--out": 1, "--allow-code": 1}  # how many values follow each
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -42,24 +42,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _request(arguments: Sequence[str]) -> ExportRequest:
-    words: list[str] = []
-    values: dict[str, list[str]] = {name: [] for name in _OPTIONS}
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith("--"):
-            words.append(argument)
-            continue
-        name, given, text = argument.partition("=")
-        if name not in _OPTIONS:
-            raise UserError(f"{name} is not an option of export{hint(name, [*_OPTIONS, '--help'])}")
-        if not given:
-            text = rest.pop(0) if rest and not rest[0].startswith("--") else ""
-        if not text:
-            raise UserError(f"{name} needs a value; lightning-cv export --help tells more")
-        values[name].append(text)
+    words, values = read_words("export", arguments, _OPTIONS, repeatable=list(_OPTIONS))
+    folders = values.get("--out", [])
     if len(words) != 1:
         raise UserError(f"export needs one RUN: the folder of a run, or a checkpoint in it; {len(words)} given")
-    if len(values["--out"]) != 1:
-        raise UserError(f"export needs one --out DIR: the folder to write; {len(values['--out'])} given")
-    return ExportRequest(run=Path(words[0]), out=Path(values["--out"][0]), allow_code=tuple(values["--allow-code"]))
+    if len(folders) != 1:
+        raise UserError(f"export needs one --out DIR: the folder to write; {len(folders)} given")
+    return ExportRequest(run=Path(words[0]), out=Path(folders[0]), allow_code=tuple(values.get("--allow-code", [])))

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_cv.cli.words import read_words
 from lightning_cv.errors import DONE, UserError
 from lightning_cv.recipe.request import SampleRequest
-from lightning_cv.recipe.suggest import hint
 
 HELP = """\
 usage: lightning-cv sample RUN [--num N] [--class CLASS | --caption TEXT] [--seed N]
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _request(arguments: Sequence[str]) -> SampleRequest:
-    words, values, allow_code = _read(arguments)
+    words, values = read_words("sample", arguments, _OPTIONS, repeatable=["--allow-code"])
     if len(words) != 1:
         raise UserError(f"sample needs one RUN: the folder of a run, or a checkpoint in it; {len(words)} given")
     _refuse_contradictions(values)
@@ -112,7 +112,7 @@ def _request(arguments: Sequence[str]) -> SampleRequest:
         edit=values.get("--edit", [None])[0],
         interpolate=(first, second[0]) if second else None,
         out=Path(values["--out"][0]) if "--out" in values else None,
-        allow_code=tuple(allow_code),
+        allow_code=tuple(values.get("--allow-code", [])),
     )
 
 
@@ -127,34 +127,6 @@ def _refuse_contradictions(values: dict[str, list[str]]) -> None:
         for other in _MEANINGLESS[option]:
             if other in values:
                 raise UserError(f"{option} and {other} exclude each other: {other} is for new images")
-
-
-def _read(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """The words, the values of each option, and the packages that are allowed."""
-    words: list[str] = []
-    values: dict[str, list[str]] = {}
-    allow_code: list[str] = []
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not argument.startswith("--"):
-            words.append(argument)
-            continue
-        name, given, text = argument.partition("=")
-        if name not in _OPTIONS:
-            raise UserError(f"{name} is not an option of sample{hint(name, [*_OPTIONS, '--help'])}")
-        found = [text] if given else []
-        if len(found) > _OPTIONS[name]:
-            raise UserError(f"{name} takes no value; {text:.40} given")
-        while len(found) < _OPTIONS[name] and rest and not rest[0].startswith("--"):
-            found.append(rest.pop(0))
-        if len(found) < _OPTIONS[name] or not all(found):
-            wanted = "a value" if _OPTIONS[name] == 1 else f"{_OPTIONS[name]} values"
-            raise UserError(f"{name} needs {wanted}; lightning-cv sample --help tells more")
-        if name == "--allow-code":
-            allow_code += found
-        values[name] = found
-    return words, values, allow_code
 
 
 def _number(values: dict[str, list[str]], option: str, *, least: int) -> int | None:

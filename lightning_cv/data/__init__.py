@@ -7,6 +7,7 @@ from lightning_cv.data.cifar import Cifar10, Cifar100
 from lightning_cv.data.coco_panoptic import CocoPanoptic
 from lightning_cv.data.cutout import Cutout
 from lightning_cv.data.digits import Digits
+from lightning_cv.data.digits_two_ways import DigitsTwoWays
 from lightning_cv.data.image_folder import ImageFolder
 from lightning_cv.data.lens_distortion import RandomLensDistortion
 from lightning_cv.data.mask_folder import MaskFolder
@@ -28,6 +29,7 @@ __all__ = [
     "Coco",
     "CocoPanoptic",
     "Digits",
+    "DigitsTwoWays",
     "ImageFolder",
     "MaskFolder",
     "Mnist",

@@ -3,6 +3,7 @@
 from lightning_cv.losses.adversarial import (
     AdversarialHinge,
     AdversarialLoss,
+    LeastSquares,
     Minimax,
     NonSaturating,
     Wasserstein,
@@ -23,6 +24,7 @@ __all__ = [
     "Lovasz",
     "Minimax",
     "MulticlassHinge",
+    "LeastSquares",
     "NonSaturating",
     "PixelCrossEntropy",
     "SquaredError",

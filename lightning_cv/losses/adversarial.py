@@ -71,6 +71,18 @@ class AdversarialHinge(AdversarialLoss):
         return -fake.float().mean()
 
 
+class LeastSquares(AdversarialLoss):
+    """Scores are to be 1 for real images and 0 for generated ones (Mao et al. 2017, LSGAN, eq. 9; as CycleGAN)."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """E (real - 1)^2 + E fake^2."""
+        return (real.float() - 1).square().mean() + fake.float().square().mean()
+
+    def generator(self, fake: Tensor) -> Tensor:
+        """E (fake - 1)^2."""
+        return (fake.float() - 1).square().mean()
+
+
 class Wasserstein(AdversarialLoss):
     """The distance of Arjovsky et al. 2017, if the discriminator's slope is at most 1: see `gradient_penalty`."""
 

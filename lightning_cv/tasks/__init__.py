@@ -4,6 +4,7 @@ from lightning_cv.tasks.adversarial import Adversarial
 from lightning_cv.tasks.adversaries import Adversaries
 from lightning_cv.tasks.base import VisionTask
 from lightning_cv.tasks.classify import Classify
+from lightning_cv.tasks.cycle_translate import CycleTranslate
 from lightning_cv.tasks.detect import Detect
 from lightning_cv.tasks.generate import Generate
 from lightning_cv.tasks.panoptic_segment import PanopticSegment
@@ -16,6 +17,7 @@ __all__ = [
     "Adversarial",
     "Adversaries",
     "Classify",
+    "CycleTranslate",
     "Detect",
     "EdgesOf",
     "Generate",

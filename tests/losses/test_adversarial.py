@@ -9,7 +9,15 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 from torch import nn
 
-from lightning_cv.losses import AdversarialHinge, Minimax, NonSaturating, Wasserstein, gradient_penalty, r1_penalty
+from lightning_cv.losses import (
+    AdversarialHinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Wasserstein,
+    gradient_penalty,
+    r1_penalty,
+)
 from tests.tolerances import assert_close
 
 P = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)  # of real images
@@ -52,6 +60,12 @@ def test_a_perfect_generator_makes_the_value_minus_ln_4():
     assert_close(scores, torch.zeros(4))
     value = -Minimax().discriminator(drawn(P, scores), drawn(P, scores)).item()
     assert value == pytest.approx(-1.386294, abs=1e-6)
+
+
+def test_least_squares_want_one_and_zero():
+    """Mao et al. 2017, eq. 11: D* = p / (p + q) itself, no logit; the generator wants scores of 1."""
+    torch.testing.assert_close(best_scores(LeastSquares(), P, Q).double(), P / (P + Q), atol=1e-4, rtol=0)
+    assert LeastSquares().generator(torch.tensor([1.0, 3.0])).item() == 2.0
 
 
 def test_minimax_is_one_game():

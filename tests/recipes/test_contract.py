@@ -117,6 +117,11 @@ SMALLER = {
         f"{NETWORK}.prior.init_args.width": "8",
         f"{NETWORK}.prior.init_args.num_layers": "1",
     },
+    "cifar10_sngan": {
+        f"{NETWORK}.width": "8",
+        "model.init_args.discriminator.init_args.width": "8",
+        "trainer.check_val_every_n_epoch": "1",
+    },
     **{name: {f"{NETWORK}.sampling.steps": "2"} for name in RECIPES if name.startswith("digits_ddpm")},
     "digits_flow_matching": {f"{NETWORK}.sampling.steps": "2"},
     "cifar10_ddpm": {

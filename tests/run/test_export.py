@@ -8,7 +8,7 @@ import torch
 from lightning_cv.cli.main import main
 from lightning_cv.contracts import Sampling
 from lightning_cv.run import load_task
-from tests.conftest import keep_parser_settings
+from tests.run.trained import trained_runs
 
 RECIPE = """
 seed_everything: 0
@@ -44,14 +44,8 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     """The folders of runs that were trained for a few steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        keep_parser_settings(patch)
-        for name, network in NETWORKS.items():
-            (folder / f"{name}.yaml").write_text(RECIPE.replace("NETWORK", network))
-            assert main(["fit", f"{name}.yaml", "--run-dir", str(folder / "runs" / name / "one")]) == 0
-    return {name: folder / "runs" / name / "one" for name in NETWORKS}
+    recipes = {name: RECIPE.replace("NETWORK", network) for name, network in NETWORKS.items()}
+    return trained_runs(tmp_path_factory.mktemp("trained"), recipes)
 
 
 def load(folder: Path, **options):

@@ -12,7 +12,7 @@ from lightning_cv.contracts import Stage
 from lightning_cv.data import Digits
 from lightning_cv.ops.draws import OwnDraws
 from lightning_cv.run import load_task
-from tests.conftest import keep_parser_settings
+from tests.run.trained import trained_runs
 
 RECIPE = """
 seed_everything: 0
@@ -51,16 +51,9 @@ NETWORKS = {
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     """The folders of runs that were trained for a few steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        keep_parser_settings(patch)
-        for name, network in NETWORKS.items():
-            recipe = RECIPE.replace("NETWORK", network)
-            # What follows a control starts at zero: it takes large steps.
-            (folder / f"{name}.yaml").write_text(recipe.replace("lr: 0.01", "lr: 10") if name == "control" else recipe)
-            assert main(["fit", f"{name}.yaml", "--run-dir", str(folder / "runs" / name / "one")]) == 0
-    return {name: folder / "runs" / name / "one" for name in NETWORKS}
+    recipes = {name: RECIPE.replace("NETWORK", network) for name, network in NETWORKS.items()}
+    recipes["control"] = recipes["control"].replace("lr: 0.01", "lr: 10")  # what follows a control starts at zero
+    return trained_runs(tmp_path_factory.mktemp("trained"), recipes)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from lightning.pytorch import seed_everything
 
 from lightning_cv.callbacks import Ema
-from lightning_cv.data import Digits
-from lightning_cv.networks.generate import DcganDiscriminator, DcganGenerator
-from lightning_cv.tasks import Adversarial
+from lightning_cv.data import Digits, DigitsTwoWays
+from lightning_cv.networks.generate import CycleDiscriminators, CycleTranslator, DcganDiscriminator, DcganGenerator
+from lightning_cv.tasks import Adversarial, CycleTranslate
 from tests.processes import with_one_and_two
 from tests.tasks.playing import Affine, Critic, Pixels, sgd
 from tests.tasks.test_detect import trainer
@@ -33,7 +33,11 @@ def play(folder: Path, name: str, *, devices: int) -> None:
     runner = trainer(
         folder, Ema(), devices=devices, strategy="ddp" if devices > 1 else "auto", max_epochs=3, num_sanity_val_steps=1
     )
-    if name == "norms":
+    if name == "kinds":
+        network = CycleTranslator((1, 8, 8), width=2, num_blocks=0, num_halvings=1)
+        judges = CycleDiscriminators((1, 8, 8), width=2, num_halvings=1)
+        task, data = CycleTranslate(network, judges, sgd(0.01), pool_size=4), DigitsTwoWays(num_train=22, batch_size=4)
+    elif name == "norms":
         network, critic = DcganGenerator(num_latents=4, width=4), DcganDiscriminator(width=4, num_halvings=2)
         task, data = Adversarial(network, critic, sgd(0.01)), Digits(batch_size=200)
     else:
@@ -51,7 +55,7 @@ def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("played")
 
     def every(devices: int) -> None:
-        for name in (*CASES, "norms"):
+        for name in (*CASES, "norms", "kinds"):
             play(folder / str(devices) / name, name, devices=devices)
 
     with_one_and_two(every)
@@ -74,8 +78,12 @@ def test_two_processes_train_what_one_trains(played, name):
     assert {"train/generator_loss", "val/loss", "test/discriminator_loss"} <= first.keys()
 
 
-def test_batch_norm_does_not_keep_processes_apart(played):
-    """Parameters are equal in both; buffers were made equal for the validation at the end."""
-    first, second = (torch.load(played / "2" / "norms" / f"{rank}.pt", weights_only=True) for rank in "01")
+@pytest.mark.parametrize("name", ["norms", "kinds"])
+def test_nothing_keeps_processes_apart(played, name):
+    """Parameters are equal in both; buffers were made equal for the validation at the end.
+
+    Of two images for each process, some are of one kind alone: it waits for nobody, and nobody for it.
+    """
+    first, second = (torch.load(played / "2" / name / f"{rank}.pt", weights_only=True) for rank in "01")
     for key, value in first.items():
         assert torch.equal(second[key], value), key

@@ -97,6 +97,16 @@ def test_scores_are_those_of_the_whole_sets(tmp_path, batch_size, at_once):
     assert "class_accuracy" not in found
 
 
+def test_an_image_counts_once_however_often_and_in_whichever_order_it_comes():
+    """As from a sampler that repeats images to give every process as many."""
+    judged, images = quality(), pixels_of(Stage.TEST)
+    judged.features.fit_images(lambda: [{"image": pixels_of(Stage.TRAIN)}])
+    for index in ([5, 2, 6], [0, 3], [1, 4, 0, 2]):
+        judged.add(Stage.TEST, torch.tensor(index), images[index])
+    scores = judged.take(Stage.TEST, [("", Planted())])[""]
+    assert scores == pytest.approx(expected(0.5), rel=1e-4)
+
+
 def test_a_conditional_network_draws_the_classes_in_turn(tmp_path):
     """The share that the features recognize is the share that the planted network draws right."""
     network = Planted(num_classes=2)

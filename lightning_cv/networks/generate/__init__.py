@@ -5,6 +5,7 @@ from lightning_cv.networks.generate.base import Autoregressive, Generative
 from lightning_cv.networks.generate.by_diffusion import ByDiffusion
 from lightning_cv.networks.generate.captioned_codes import CaptionedCodes
 from lightning_cv.networks.generate.control_net import ConditionUNet, ControlledDiffusion
+from lightning_cv.networks.generate.cycle import CycleDiscriminators, CycleTranslator, ResidualTranslator
 from lightning_cv.networks.generate.dcgan import DcganDiscriminator, DcganGenerator
 from lightning_cv.networks.generate.denoise_unet import UNet
 from lightning_cv.networks.generate.diffusion import Diffusion
@@ -40,13 +41,15 @@ from lightning_cv.networks.generate.vq_vae import VqVae
 __all__ = [
     "Autoregressive",
     "Bernoulli",
+    "ByDiffusion",
     "CaptionedCodes",
     "Categorical",
-    "ByDiffusion",
     "ConditionUNet",
     "ControlledDiffusion",
     "ConvAutoencoder",
     "ConvVae",
+    "CycleDiscriminators",
+    "CycleTranslator",
     "DcganDiscriminator",
     "DcganGenerator",
     "Diffusion",
@@ -75,10 +78,11 @@ __all__ = [
     "Rbm",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "ResidualTranslator",
     "StyleDiscriminator",
     "StyleGenerator",
     "UNet",
-    "VariationalAutoencoder",
     "UNetTranslator",
+    "VariationalAutoencoder",
     "VqVae",
 ]
