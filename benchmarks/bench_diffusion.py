@@ -20,7 +20,6 @@ from lightning_cv.cli.main import main as lightning_cv
 from lightning_cv.contracts import IMAGE, Draws, Sampling
 from lightning_cv.data import VisionData
 from lightning_cv.metrics.sample_quality import frechet_distance, precision_and_recall
-from lightning_cv.networks.features import TrainedFeatures
 from lightning_cv.networks.generate import Diffusion
 from lightning_cv.ops import LinearSchedule
 from lightning_cv.ops.diffusion_sampling import PLANS, follow
@@ -39,13 +38,12 @@ def _quality_table(run: Path) -> None:
     assert isinstance(data, VisionData)
     network: Any = task.scored_network
     assert isinstance(network, Diffusion)
+    assert task.quality is not None
+    features: Any = task.quality.features  # that the training found
     data.prepare_data()
-    data.setup("fit")
-    features = TrainedFeatures()
-    with torch.enable_grad():
-        features.fit_images(data.training_images)
     data.setup("test")
-    real = torch.cat([features(batch[IMAGE]) for batch in data.test_dataloader()])
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (data.info.mean, data.info.std))
+    real = torch.cat([features(batch[IMAGE].float() * std + mean) for batch in data.test_dataloader()])
     settings = [Sampling("ddpm", 1000), *(Sampling(name, steps) for name in PLANS for steps in STEPS)]
     rows = []
     for network.sampling in settings:
