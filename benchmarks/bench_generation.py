@@ -194,6 +194,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         if row is not None:
+            print(f"drawn: {row.name}, of {run}", file=sys.stderr, flush=True)
             yield row
 
 
