@@ -49,7 +49,7 @@ class ConditionUNet(nn.Module):
         check_unet_options(image, widths, attention_levels)
         check_at_least("num_classes", num_classes, 1)
         check_at_least("blocks_per_level", blocks_per_level, 1)
-        from diffusers import UNet2DConditionModel  # takes 15 s to import
+        from diffusers import UNet2DConditionModel  # loads what no other network needs
 
         self.image, self.num_classes = image, num_classes
         self.unet: Any = UNet2DConditionModel(
@@ -79,7 +79,7 @@ class _ControlNet(nn.Module):
 
     def __init__(self, base: ConditionUNet) -> None:
         super().__init__()
-        from diffusers import ControlNetModel  # takes 15 s to import
+        from diffusers import ControlNetModel  # loads what no other network needs
 
         self.image, self.num_classes = base.image, base.num_classes
         self.net: Any = ControlNetModel.from_unet(

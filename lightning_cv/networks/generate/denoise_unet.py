@@ -43,7 +43,7 @@ class UNet(nn.Module):
         check_at_least("blocks_per_level", blocks_per_level, 1)
         if not 0 <= dropout < 1:
             raise UserError(f"network: dropout is {dropout}; allowed: 0 or more, below 1")
-        from diffusers import UNet2DModel  # takes 15 s to import
+        from diffusers import UNet2DModel  # loads what no other network needs
 
         self.image = image
         self.num_classes = num_classes

@@ -51,7 +51,7 @@ class KlAutoencoder(VariationalAutoencoder):
         latent_image = (latent_channels, *grid_of(image, len(widths) - 1))
         super().__init__(image, num_latents=math.prod(latent_image), likelihood=likelihood, num_classes=None)
         self.latent_image = latent_image
-        from diffusers import AutoencoderKL  # takes 15 s to import
+        from diffusers import AutoencoderKL  # loads what no other network needs
 
         self.autoencoder: Any = AutoencoderKL(
             in_channels=image[0],

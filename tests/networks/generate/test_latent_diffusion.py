@@ -87,6 +87,7 @@ def test_the_autoencoder_is_frozen_in_the_second_phase():
     before = copy.deepcopy(network.state_dict())
     network.train()
     assert not any(module.training for module in network.autoencoder.modules())
+    assert not any(parameter.requires_grad for parameter in network.autoencoder.parameters())
     optimizer = build_optimizer(network, lambda groups: torch.optim.AdamW(groups, lr=0.1, weight_decay=0.5), head=None)
     for step in range(2):
         terms = network(images(), torch.tensor([0, 1, 2, 0, 1, 2]), draws(6, seed=step))

@@ -65,6 +65,7 @@ def test_without_noise_an_image_is_one_of_its_style_alone():
     assert torch.equal(noisy[0], built.sample(draws(0, 1)))
     assert not torch.equal(noisy[0], noisy[1])
     silent = generator(strength=0.0)
+    assert_close(first, silent.decode(latents))
     assert_close(silent.sample(draws(0, 1)), silent.decode(draws(0, 1).normal(64)))
 
 
