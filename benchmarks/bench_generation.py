@@ -44,7 +44,7 @@ FAMILIES = {  # recipes in the order of the table; others of digits follow, by t
     "digits_conv_vae": "VAE of convolutions",
     "digits_vae": "VAE",
     "digits_vqvae": "VQ-VAE",
-    "digits_multiscale_vqvae": "VQ-VAE of two scales",
+    "digits_multiscale_vqvae": "VQ-VAE-2",
     "digits_gsn": "GSN",
     "digits_rbm": "RBM (black and white)",
     "digits_dcgan": "DCGAN",
@@ -143,7 +143,7 @@ def row_of(name: str, run: Path, count: int) -> Row | None:
     words = (
         "" if bits is None else f"{bits:.3f}",
         f"{noted.read_text().strip()} s" if noted.is_file() else "",
-        f"{took:.2f} s",
+        f"{took:.2f} s" if took >= 0.005 else "below 0.01 s",
     )
     is_told = network.num_classes is not None
     shown = FAMILIES.get(name, name.removeprefix("digits_")) + (", of a class" if is_told else "")
@@ -194,6 +194,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         if row is not None:
+            print(f"drawn: {row.name}, of {run}", file=sys.stderr, flush=True)
             yield row
 
 
