@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.projected_score import ProjectedScore
 from lightning_cv.networks.generate.base import check_at_least, check_image
 from lightning_cv.networks.generate.latent_generator import LatentGenerator, halvings
 
@@ -112,26 +113,6 @@ class DcganDiscriminator(nn.Module):
         """(B,) float32 logits, high for what looks real, of images (B, C, H, W) in [0, 1]."""
         scores: Tensor = self.score(self.layers(2 * images - 1).flatten(1), labels)
         return scores
-
-
-class ProjectedScore(nn.Module):
-    """A score that is linear in features, with weights of each class beside those of all (Miyato and Koyama 2018).
-
-    Args:
-        num_features: D.
-        num_classes: None: the weights of all alone.
-    """
-
-    def __init__(self, num_features: int, num_classes: int | None) -> None:
-        super().__init__()
-        self.head = nn.Linear(num_features, 1)
-        self.classes = ClassEmbedding(num_classes, num_features)
-
-    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
-        """(B,) float32 of features (B, D)."""
-        told = self.classes(labels)
-        score: Tensor = self.head(features)[:, 0].float()
-        return score if isinstance(told, float) else score + (features.float() * told).sum(1)
 
 
 def with_class(latents: Tensor, told: Tensor | float) -> Tensor:

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.projected_score import ProjectedScore
 from lightning_cv.networks.generate.base import check_at_least, check_image
-from lightning_cv.networks.generate.dcgan import ProjectedScore, make_spectral, with_class
+from lightning_cv.networks.generate.dcgan import make_spectral, with_class
 from lightning_cv.networks.generate.latent_generator import LatentGenerator, halvings
 
 CriticNorm = Literal["none", "layer", "spectral"]
