@@ -101,15 +101,15 @@ SMALLER = {
         for name in RECIPES
         if name.startswith("scenes_")
     },
-    **dict.fromkeys(
-        ("scenes_vae", "scenes_masks_to_image"),
-        {
+    **{
+        name: {
             "data.init_args.num_train": "16",
             "data.init_args.num_val": "4",
             "data.init_args.size_px": "32",
             "data.init_args.object_px": "[16, 28]",
-        },
-    ),
+        }
+        for name in ("scenes_vae", "scenes_masks_to_image")
+    },
     "imagenet_resnet50_classic": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
     "imagenet_resnet50": {**SMALL_IMAGES, f"{NETWORK}.width_per_group": "8"},
     "imagenet_vit_b16": {f"{NETWORK}.depth": "1"},

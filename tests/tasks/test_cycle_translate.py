@@ -1,17 +1,24 @@
 """The task CycleTranslate: there and back without pairs, old images shown again, kinds of different numbers."""
 
+from functools import partial
+
 import pytest
 import torch
+from lightning.pytorch import seed_everything
 from torch import nn
 
+from lightning_cv.callbacks import Ema, Media
 from lightning_cv.contracts import IMAGE, INDEX, LABEL, Stage
 from lightning_cv.data import Digits, DigitsTwoWays
+from lightning_cv.data.base import VisionData
+from lightning_cv.data.splits import ResidentSplit
 from lightning_cv.errors import UserError
 from lightning_cv.networks.generate import CycleDiscriminators, CycleTranslator, DcganDiscriminator, ResidualTranslator
 from lightning_cv.ops.draws import OwnDraws
+from lightning_cv.optim import Linear
 from lightning_cv.tasks import CycleTranslate
 from lightning_cv.tasks.image_pool import ImagePool
-from tests.tasks.playing import sgd
+from tests.tasks.playing import Critic, sgd
 from tests.tasks.test_detect import trainer
 from tests.tolerances import assert_close
 
@@ -151,6 +158,46 @@ def test_the_networks_are_two_and_two_as_published():
     assert count(CycleDiscriminators((3, 256, 256), num_halvings=3)) == pytest.approx(2 * 2.765e6, abs=1000)
     pair = CycleDiscriminators((1, 8, 8), width=4, num_halvings=1)
     assert all(scores.shape == (2, 2, 2) for scores in pair(torch.zeros(2, 1, 8, 8)))
+
+
+class Skewed(VisionData):
+    """Images of four pixels, most of them dark; every third one is of the other kind, and is 1 - x of such."""
+
+    def load(self, stage: Stage) -> ResidentSplit:
+        generator = torch.Generator().manual_seed(list(Stage).index(stage))
+        images = 255 * torch.rand(150, 1, 2, 2, generator=generator).pow(3)
+        labels = (torch.arange(150) % 3 == 0).long()
+        images = torch.where(labels.view(-1, 1, 1, 1) == 1, 255 - images, images)
+        return ResidentSplit(images.round().to(torch.uint8), labels, ("dark", "light"), "Skewed")
+
+
+class Judges(nn.Module):
+    """One small discriminator for each kind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Critic(width=16, seed=1), Critic(width=16, seed=2)
+
+
+def test_two_kinds_become_each_other_without_pairs(tmp_path):
+    """rows 254, 255: sets of 100 and 50 images; both maps end near 1 - x, and what comes back is what went.
+
+    They start at 0.5 - 0.3 x, since brighter and inverted dark images have the same mean.
+    """
+    seed_everything(0, verbose=False)
+    maps = [Inverse(-0.3), Inverse(-0.3)]
+    for each in maps:
+        each.offset = nn.Parameter(torch.tensor(0.5))
+    adam = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.99))
+    task = CycleTranslate(Inverses(*maps), Judges(), adam, identity_weight=0.0, schedule=Linear())
+    callbacks = Ema(decay=0.5), Media(num_images=4, every_n_epochs=150)
+    runner = trainer(tmp_path, *callbacks, max_epochs=150, check_val_every_n_epoch=150)
+    runner.fit(task, datamodule=Skewed(normalize=False, batch_size=50))
+    assert runner.callback_metrics["val/cycle"].item() < 0.05
+    dark = Skewed().load(Stage.VAL).images[1::3].float() / 255
+    for each, images in ((maps[0], dark), (maps[1], 1 - dark)):
+        assert (each(images) - (1 - images)).abs().mean().item() < 0.1
+    assert {path.parent.name for path in tmp_path.rglob("*.png")} == {"translations"}
 
 
 @pytest.mark.parametrize(
