@@ -56,6 +56,7 @@ FAMILIES = {  # recipes in the order of the table; others of digits follow, by t
     "digits_latent_diffusion": "latent diffusion",
     "digits_dit": "DiT",
 }
+OTHERS = ("digits_before_control", "digits_control_net")  # which draw to show something else
 CPU_FILE = "cpu_s"  # in the folder of a run: seconds that its training took
 SHOWN = 20
 _TILE_PX, _WORDS_PX = 40, 240
@@ -130,7 +131,8 @@ def draw(network: GenerativeNetwork, count: int) -> Tensor:
 def row_of(name: str, run: Path, count: int) -> Row | None:
     """What a run draws, and what it cost; None: it has no samples of these digits."""
     network = getattr(load_task(run), "scored_network", None)
-    if network is None or network.density == Density.NONE or tuple(network.image) != (1, 8, 8):
+    density = getattr(network, "density", Density.NONE)
+    if density == Density.NONE or tuple(network.image) != (1, 8, 8):
         return None
     network = cast(GenerativeNetwork, network.eval())
     draw(network, 64)
@@ -183,7 +185,7 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     recipes = {recipe.name: recipe.path for recipe in shipped() if recipe.task == "generate"}
     recipes = {name: path for name, path in recipes.items() if name.startswith("digits_")}
     for name in dict.fromkeys([*FAMILIES, *sorted(recipes)]):
-        if name not in recipes:
+        if name not in recipes or name in OTHERS:
             continue
         try:
             run = find_run(name, options.runs)
