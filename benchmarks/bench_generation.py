@@ -55,6 +55,7 @@ FAMILIES = {  # recipes in the order of the table; others of digits follow, by t
     "digits_flow_matching": "flow matching",
     "digits_latent_diffusion": "latent diffusion",
     "digits_dit": "DiT",
+    "digits_kl_autoencoder": "KL autoencoder",
 }
 OTHERS = ("digits_before_control", "digits_control_net")  # which draw to show something else
 CPU_FILE = "cpu_s"  # in the folder of a run: seconds that its training took
@@ -228,7 +229,7 @@ def main() -> None:
         " CPU seconds of one core, training with start and test.",
     )
     if options.picture is not None:
-        picture(drawn).save(options.picture)
+        picture([Row("digits of the test split", split(data, Stage.TEST)), *drawn]).save(options.picture)
 
 
 if __name__ == "__main__":
