@@ -19,9 +19,13 @@ import torch
 torch.set_num_threads(1)
 
 
+# What a launcher of several processes tells each: a training that finds it waits for others.
+OF_LAUNCHERS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
 def forget_other_runs() -> None:
     """Unset for good what runs say to themselves, such as their seed, which changes what two processes do."""
-    for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_"))]:
+    for name in [n for n in os.environ if n.startswith(("LIGHTNING_CV_", "PL_")) or n in OF_LAUNCHERS]:
         del os.environ[name]
 
 
