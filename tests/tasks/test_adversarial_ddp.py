@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import seed_everything
+from torch import nn
 
 from lightning_cv.callbacks import Ema
 from lightning_cv.data import Digits, DigitsTwoWays
 from lightning_cv.networks.generate import CycleDiscriminators, CycleTranslator, DcganDiscriminator, DcganGenerator
-from lightning_cv.tasks import Adversarial, CycleTranslate
+from lightning_cv.tasks import Adversarial, CycleTranslate, Translate
 from tests.processes import with_one_and_two
 from tests.tasks.playing import Affine, Critic, Pixels, sgd
 from tests.tasks.test_detect import trainer
@@ -26,6 +27,28 @@ CASES = {
 }
 
 
+class Scaled(nn.Module):
+    """The image is w times the source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, source, draws=None):
+        return self.weight * source
+
+
+class Sums(nn.Module):
+    """Scores are weighted sums of input and output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.01, 0.02]))
+
+    def forward(self, images):
+        return images.sum((2, 3)) @ self.weight
+
+
 def play(folder: Path, name: str, *, devices: int) -> None:
     """Train and test; the first process leaves what it found."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +60,8 @@ def play(folder: Path, name: str, *, devices: int) -> None:
         network = CycleTranslator((1, 8, 8), width=2, num_blocks=0, num_halvings=1)
         judges = CycleDiscriminators((1, 8, 8), width=2, num_halvings=1)
         task, data = CycleTranslate(network, judges, sgd(0.01), pool_size=4), DigitsTwoWays(num_train=22, batch_size=4)
+    elif name == "pairs":
+        task, data = Translate(Scaled(), Sums(), sgd(0.01), l1_weight=1.0), Digits(num_train=23, batch_size=4)
     elif name == "norms":
         network, critic = DcganGenerator(num_latents=4, width=4), DcganDiscriminator(width=4, num_halvings=2)
         task, data = Adversarial(network, critic, sgd(0.01)), Digits(batch_size=200)
@@ -55,14 +80,14 @@ def played(tmp_path_factory):
     folder = tmp_path_factory.mktemp("played")
 
     def every(devices: int) -> None:
-        for name in (*CASES, "norms", "kinds"):
+        for name in (*CASES, "pairs", "norms", "kinds"):
             play(folder / str(devices) / name, name, devices=devices)
 
     with_one_and_two(every)
     return folder
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, "pairs"])
 def test_two_processes_train_what_one_trains(played, name):
     """Equal weights of both players, and equal curves and scores: draws belong to images, not to processes."""
     one, *two = (
@@ -71,8 +96,8 @@ def test_two_processes_train_what_one_trains(played, name):
     for each in two:
         for key, value in one.items():
             assert_close(each[key], value)
-    fresh = Affine().state_dict()
-    assert not torch.allclose(one["network.layer.weight"], fresh["layer.weight"])
+    fresh, weight = (Scaled(), "weight") if name == "pairs" else (Affine(), "layer.weight")
+    assert not torch.allclose(one[f"network.{weight}"], fresh.state_dict()[weight])
     first, second = (json.loads((played / devices / name / "0.json").read_text()) for devices in "12")
     assert second == pytest.approx(first, rel=1e-4, abs=1e-5)
     assert {"train/generator_loss", "val/loss", "test/discriminator_loss"} <= first.keys()
