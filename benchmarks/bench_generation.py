@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from PIL import Image, ImageDraw
@@ -131,9 +131,8 @@ def draw(network: GenerativeNetwork, count: int) -> Tensor:
 
 def row_of(name: str, run: Path, count: int) -> Row | None:
     """What a run draws, and what it cost; None: it has no samples of these digits."""
-    network = getattr(load_task(run), "scored_network", None)
-    density = getattr(network, "density", Density.NONE)
-    if density == Density.NONE or tuple(network.image) != (1, 8, 8):
+    network: Any = load_task(run).scored_network
+    if getattr(network, "density", Density.NONE) == Density.NONE or tuple(network.image) != (1, 8, 8):
         return None
     network = cast(GenerativeNetwork, network.eval())
     draw(network, 64)

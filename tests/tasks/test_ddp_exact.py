@@ -353,8 +353,8 @@ def test_every_task_has_a_case():
     }
     assert tasks
     # What a detector trains on it draws, and a segmentation has pixels that nobody knows, each device by itself: their
-    # scores are compared in test_detect_ddp.py and test_segment_ddp.py; generative networks in test_generate_ddp.py, and
-    # those that train against others in test_adversarial_ddp.py.
+    # scores are compared in test_detect_ddp.py and test_segment_ddp.py; generative networks in test_generate_ddp.py,
+    # and those that train against others in test_adversarial_ddp.py.
     drawing = ("Generate", "Adversarial", "Translate", "CycleTranslate")
     elsewhere = {getattr(lightning_cv.tasks, name) for name in ("Detect", "Segment", "PanopticSegment", *drawing)}
     assert tasks - elsewhere == {type(case.make_task(network(case.num_scores))) for case in CASES.values()}
