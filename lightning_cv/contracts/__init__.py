@@ -36,13 +36,12 @@ from lightning_cv.contracts.core import (
     is_trainable_task,
 )
 from lightning_cv.contracts.detection import Detections, Detector, DetectorOutput, KeypointSet, Objects
+from lightning_cv.contracts.diffusion import Denoiser, FollowsControl, SamplesInSteps, Sampling
+from lightning_cv.contracts.features import FeatureNetwork, Recognizes
 from lightning_cv.contracts.generation import (
     DecodesLatents,
-    Denoiser,
     Density,
     Draws,
-    FeatureNetwork,
-    FollowsControl,
     GeneratedOutput,
     GenerativeNetwork,
     HasBound,
@@ -53,10 +52,7 @@ from lightning_cv.contracts.generation import (
     MapsLatents,
     Posterior,
     ReadsCaptions,
-    Recognizes,
     Reconstructs,
-    SamplesInSteps,
-    Sampling,
 )
 from lightning_cv.contracts.segmentation import (
     CROWD_SEGMENT,

@@ -216,10 +216,17 @@ def test_a_small_computer_word_is_enough_to_train(network):
     assert all(p.grad is None or p.grad.isfinite().all() for p in built.parameters())
 
 
-@each_network
+# The others have the size of the network that they are given.
+SIZED = [network for network in NETWORKS if "image" in inspect.signature(network.__init__).parameters]
+
+
+def test_networks_without_a_size_are_given_one_that_has_it():
+    given = {network.__name__ for network in set(NETWORKS) - set(SIZED)}
+    assert given == {"ControlledDiffusion", "Diffusion", "FlowMatching", "LatentDiffusion"}
+
+
+@pytest.mark.parametrize("network", SIZED, ids=lambda n: n.__name__)
 def test_an_absurd_size_is_one_line(network):
-    if "image" not in inspect.signature(network.__init__).parameters:
-        pytest.skip("has the size of another network")
     with pytest.raises(UserError, match="image"):
         network(image=(0, 8, 8))
     if "levels" in inspect.signature(network.__init__).parameters:
