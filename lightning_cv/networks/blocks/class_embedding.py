@@ -1,5 +1,6 @@
 """How does a network that is conditional hear of the class?"""
 
+import torch
 from torch import Tensor, nn
 
 from lightning_cv.errors import UserError
@@ -33,3 +34,29 @@ class ClassEmbedding(nn.Module):
             )
         vectors: Tensor = self.table(labels)
         return vectors.view(*vectors.shape, *[1] * (ndim - 2))
+
+
+class BesideClass(nn.Module):
+    """Latent vectors, and beside each the vector of its class where a network is conditional (Mirza and Osindero 2014).
+
+    Args:
+        num_classes: None: gives the latent vectors alone.
+        width: Z, of the latent vectors, and of those of the classes.
+
+    Attributes:
+        out_features: of what it gives, Z or 2 Z.
+    """
+
+    def __init__(self, num_classes: int | None, width: int) -> None:
+        super().__init__()
+        self.classes = ClassEmbedding(num_classes, width)
+        self.out_features = width if num_classes is None else 2 * width
+
+    def forward(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """(B, `out_features`) of latent vectors (B, Z) and labels (B,) int64.
+
+        Raises:
+            UserError: labels are missing, or given in vain.
+        """
+        told = self.classes(labels)
+        return latents if isinstance(told, float) else torch.cat([latents, told.to(latents.dtype)], 1)

@@ -3,11 +3,10 @@
 from itertools import pairwise
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from lightning_cv.errors import UserError
-from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.class_embedding import BesideClass
 from lightning_cv.networks.blocks.projected_score import ProjectedScore
 from lightning_cv.networks.generate.base import check_at_least, check_image
 from lightning_cv.networks.generate.latent_generator import LatentGenerator, halvings
@@ -45,9 +44,8 @@ class DcganGenerator(LatentGenerator):
         number = halvings("num_doublings", image, num_doublings)
         widths = [width * 2**power for power in reversed(range(number))]
         start = (widths[0], image[1] // 2**number, image[2] // 2**number)
-        self.classes = ClassEmbedding(num_classes, num_latents)
-        num_inputs = num_latents * (1 if num_classes is None else 2)
-        self.start = nn.Sequential(nn.Linear(num_inputs, start[0] * start[1] * start[2], bias=False))
+        self.given = BesideClass(num_classes, num_latents)
+        self.start = nn.Sequential(nn.Linear(self.given.out_features, start[0] * start[1] * start[2], bias=False))
         self.start.append(nn.Unflatten(1, start)).append(nn.BatchNorm2d(widths[0])).append(nn.ReLU())
         self.doublings = nn.Sequential()
         for before, after in pairwise(widths):
@@ -58,7 +56,7 @@ class DcganGenerator(LatentGenerator):
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) float32 in [0, 1] of latent vectors (B, Z)."""
-        features = self.doublings(self.start(with_class(latents, self.classes(labels))))
+        features = self.doublings(self.start(self.given(latents, labels)))
         return (self.head(features).float().tanh() + 1) / 2
 
 
@@ -113,11 +111,6 @@ class DcganDiscriminator(nn.Module):
         """(B,) float32 logits, high for what looks real, of images (B, C, H, W) in [0, 1]."""
         scores: Tensor = self.score(self.layers(2 * images - 1).flatten(1), labels)
         return scores
-
-
-def with_class(latents: Tensor, told: Tensor | float) -> Tensor:
-    """Latent vectors (B, Z), and beside each the vector (B, Z) of its class where there is one."""
-    return latents if isinstance(told, float) else torch.cat([latents, told.to(latents.dtype)], 1)
 
 
 def make_spectral(network: nn.Module) -> None:

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_cv.errors import UserError
-from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.class_embedding import BesideClass
 from lightning_cv.networks.blocks.projected_score import ProjectedScore
 from lightning_cv.networks.generate.base import check_at_least, check_image
-from lightning_cv.networks.generate.dcgan import make_spectral, with_class
+from lightning_cv.networks.generate.dcgan import make_spectral
 from lightning_cv.networks.generate.latent_generator import LatentGenerator, halvings
 
 CriticNorm = Literal["none", "layer", "spectral"]
@@ -44,16 +44,17 @@ class ResidualGenerator(LatentGenerator):
         check_at_least("width", width, 1)
         number = halvings("num_doublings", image, num_doublings)
         start = (width, image[1] // 2**number, image[2] // 2**number)
-        self.classes = ClassEmbedding(num_classes, num_latents)
-        num_inputs = num_latents * (1 if num_classes is None else 2)
-        self.start = nn.Sequential(nn.Linear(num_inputs, start[0] * start[1] * start[2]), nn.Unflatten(1, start))
+        self.given = BesideClass(num_classes, num_latents)
+        self.start = nn.Sequential(
+            nn.Linear(self.given.out_features, start[0] * start[1] * start[2]), nn.Unflatten(1, start)
+        )
         self.blocks = nn.Sequential(*(_UpBlock(width) for _ in range(number)))
         self.head = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, image[0], 3, padding=1))
         _start(self)
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, C, H, W) float32 in [0, 1] of latent vectors (B, Z)."""
-        features = self.blocks(self.start(with_class(latents, self.classes(labels))))
+        features = self.blocks(self.start(self.given(latents, labels)))
         return (self.head(features).float().tanh() + 1) / 2
 
 

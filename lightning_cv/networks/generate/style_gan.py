@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from lightning_cv.contracts import Draws
 from lightning_cv.errors import UserError
 from lightning_cv.networks.blocks.adaptive_norm import AdaIn
-from lightning_cv.networks.blocks.class_embedding import ClassEmbedding
+from lightning_cv.networks.blocks.class_embedding import BesideClass, ClassEmbedding
 from lightning_cv.networks.blocks.equalized import EqualizedConv2d, EqualizedLinear, unit_length
 from lightning_cv.networks.generate.base import check_at_least, check_image
-from lightning_cv.networks.generate.dcgan import with_class
 from lightning_cv.networks.generate.latent_generator import LatentGenerator
 from lightning_cv.ops.draws import OwnDraws
 
@@ -63,8 +62,8 @@ class StyleGenerator(LatentGenerator):
         if not 0 <= truncation <= 1:
             raise UserError(f"network: truncation is {truncation}; allowed: 0 to 1")
         self.truncation = truncation
-        self.classes = ClassEmbedding(num_classes, num_latents)
-        into = [num_latents * (1 if num_classes is None else 2), *[style_width] * (mapping_layers - 1)]
+        self.given = BesideClass(num_classes, num_latents)
+        into = [self.given.out_features, *[style_width] * (mapping_layers - 1)]
         self.mapping = nn.ModuleList(EqualizedLinear(n, style_width, rate=_MAPPING_RATE) for n in into)
         sizes = _grids(image)
         widths = [_width(width, size) for size in sizes]
@@ -96,7 +95,7 @@ class StyleGenerator(LatentGenerator):
         return self._paint(mapped, None)
 
     def _styles(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        styles = unit_length(with_class(latents, self.classes(labels)))
+        styles = unit_length(self.given(latents, labels))
         for layer in self.mapping:
             styles = F.leaky_relu(layer(styles), _SLOPE)
         return styles.float()
